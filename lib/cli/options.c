@@ -1,0 +1,118 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/private.h"
+
+static void add(struct opt **at, struct opt o)
+{
+	*(*at)++ = o;
+}
+
+static void sampling_options(struct cli *c, struct opt **at)
+{
+	add(at, (struct opt){ OPT_GROUP, .help = "Sampling" });
+	add(at, (struct opt){ OPT_DOUBLE, "temperature", .value = &c->params.temperature, .arg = "T",
+	    .help = "0 takes the likeliest token [{}]", .min = 0, .max = 100 });
+	add(at, (struct opt){ OPT_DOUBLE, "top-p", .value = &c->params.top_p, .arg = "P",
+	    .help = "sample from the likeliest tokens that make up P; 1: all [{}]", .min = 1e-6, .max = 1 });
+	add(at, (struct opt){ OPT_INT, "top-k", .value = &c->params.top_k, .arg = "K",
+	    .help = "sample from the K likeliest tokens; 0: all [{}]", .min = 0, .max = 1e9 });
+	add(at, (struct opt){ OPT_INT, "max-tokens", .value = &c->params.max_tokens, .arg = "N",
+	    .help = "longest generation, in tokens [{}]", .min = 1, .max = 1e9 });
+}
+
+static void model_options(struct cli *c, struct opt **at, bool engine)
+{
+	add(at, (struct opt){ OPT_GROUP, .help = "Model" });
+	add(at, (struct opt){ OPT_STRING, "model", 'm', &c->model, .arg = "FILE",
+	    .help = "a GGUF file [$MR_MODEL, or the one mr-model fetch brought]" });
+	add(at, (struct opt){ OPT_STRING, "chat-template", .value = &c->llm.chat_template, .arg = "NAME",
+	    .help = "the chat template's family, where the file's is not recognised: chatml" });
+	add(at, (struct opt){ OPT_INT, "threads", 't', &c->llm.threads, .arg = "N",
+	    .help = "threads; 0: as many as there are CPUs for this process [{}]", .min = 0, .max = 1024 });
+	if (!engine)
+		return;
+	add(at, (struct opt){ OPT_INT, "batch", .value = &c->llm.batch, .arg = "N",
+	    .help = "sequences decoded side by side; 0: chosen by the tool [{}]", .min = 0, .max = 4096 });
+	add(at, (struct opt){ OPT_STRING, "kv-mem", .value = &c->priv->kv_mem, .arg = "SIZE",
+	    .help = "bound of the key/value cache, such as 512M or 2G [1G]" });
+	add(at, (struct opt){ OPT_FLAG, "exact", .value = &c->llm.exact,
+	    .help = "the plain float32 reference path" });
+}
+
+static void file_options(struct cli *c, struct opt **at, unsigned needs)
+{
+	bool records = needs & CLI_RECORDS, output = needs & (CLI_RECORDS | CLI_OUTPUT);
+
+	add(at, (struct opt){ OPT_GROUP, .help = "Common" });
+	if (output)
+		add(at, (struct opt){ OPT_STRING, "output", 'o', &c->output, .arg = "FILE",
+		    .help = "write FILE, whole or not at all [standard output]" });
+	if (records || (needs & CLI_INPUT))
+		add(at, (struct opt){ OPT_STRING, "rejects", .value = &c->rejects, .arg = "FILE",
+		    .help = "write the records that failed, as they came, to FILE" });
+	if (records)
+		add(at, (struct opt){ OPT_STRING, "resume", .value = &c->resume, .arg = "FILE",
+		    .help = "skip the records whose ids are in FILE" });
+	if (output || (needs & CLI_INPUT))
+		add(at, (struct opt){ OPT_STRING, "manifest", .value = &c->manifest, .arg = "FILE",
+		    .help = "write how the output was made to FILE [the output's name + .manifest.json]" });
+	if (needs & CLI_SEED)
+		add(at, (struct opt){ OPT_U64, "seed", .value = &c->seed, .arg = "N",
+		    .help = "the same seed gives the same bytes [{}]" });
+	add(at, (struct opt){ OPT_STRING, "progress", .value = &c->priv->progress_when, .arg = "WHEN",
+	    .help = "auto, always or never; auto: on a terminal [{}]" });
+	add(at, (struct opt){ OPT_FLAG, "quiet", 'q', &c->quiet, .help = "no progress and no summary" });
+}
+
+void cli_option_table(struct cli *c)
+{
+	unsigned needs = c->tool->needs;
+	struct opt *at;
+
+	c->priv->common = at = mem_zalloc(32, sizeof(struct opt));
+	c->priv->progress_when = "auto";
+	if (needs & CLI_SAMPLING)
+		sampling_options(c, &at);
+	if (needs & (CLI_MODEL | CLI_WEIGHTS))
+		model_options(c, &at, needs & CLI_MODEL);
+	file_options(c, &at, needs);
+	c->priv->tables[0] = c->tool->options ? c->tool->options : c->priv->common;
+	c->priv->tables[1] = c->tool->options ? c->priv->common : NULL;
+}
+
+/* "512M", "2G", "1073741824". 0 where it is no size. */
+static size_t size_of(const char *s)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	switch (*end) {
+	case 'k': case 'K': v *= 1024; end++; break;
+	case 'm': case 'M': v *= 1024.0 * 1024; end++; break;
+	case 'g': case 'G': v *= 1024.0 * 1024 * 1024; end++; break;
+	}
+	if (*end == 'i')
+		end++;
+	if (*end == 'B')
+		end++;
+	return *end == '\0' && v >= 1 && v < 1e15 ? (size_t)v : 0;
+}
+
+void cli_apply_options(struct cli *c)
+{
+	const char *when = c->priv->progress_when;
+
+	if (strcmp(when, "always") == 0)
+		c->progress_mode = PROGRESS_ALWAYS;
+	else if (strcmp(when, "never") == 0)
+		c->progress_mode = PROGRESS_NEVER;
+	else if (strcmp(when, "auto") == 0)
+		c->progress_mode = PROGRESS_AUTO;
+	else
+		cli_usage(c, "--progress: \"%s\" is none of auto, always, never", when);
+	if (c->quiet)
+		c->progress_mode = PROGRESS_NEVER;
+	if (c->priv->kv_mem && !(c->llm.kv_bytes = size_of(c->priv->kv_mem)))
+		cli_usage(c, "--kv-mem: \"%s\" is not a size such as 512M or 2G", c->priv->kv_mem);
+}

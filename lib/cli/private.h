@@ -1,0 +1,37 @@
+/* What the files of this room share. */
+#ifndef MR_CLI_PRIVATE_H
+#define MR_CLI_PRIVATE_H
+
+#include "base/sha256.h"
+#include "record/json.h"
+#include "cli/cli.h"
+
+/* A set of strings. */
+struct id_set {
+	char **v;               /* open addressing; NULL: free */
+	size_t n, cap;          /* cap: a power of two, or 0 */
+};
+bool id_set_has(const struct id_set *s, const char *id);
+bool id_set_add(struct id_set *s, const char *id);      /* false: it was there */
+void id_set_free(struct id_set *s);
+
+struct cli_private {
+	struct opt *common;             /* the options every such tool has */
+	struct opt *tables[3];
+	const char *progress_when, *kv_mem;
+	struct id_set seen;             /* ids of this run's records */
+	struct id_set resumed;          /* ids in --resume's file */
+	struct buf templates;           /* manifest members of the text files read */
+	struct buf extra;               /* cli_manifest_add */
+	struct sha256 output_hash;
+	bool reading;                   /* the reader is open */
+};
+
+/* Reads --resume's ids; carries its whole lines over where -o names the same
+ * file, cuts a torn last line off where standard output appends to it. */
+void cli_resume(struct cli *c);
+void cli_option_table(struct cli *c);
+void cli_apply_options(struct cli *c);
+int cli_signal(void);                   /* the signal that asked to stop, or 0 */
+
+#endif

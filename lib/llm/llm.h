@@ -1,0 +1,93 @@
+/*
+ * The one door to a language model: "n continuations of these messages".
+ * Implemented by local.c (lib/model, in this process). Requests are queued
+ * and run side by side; an answer does not depend on what runs beside it.
+ */
+#ifndef MR_LLM_LLM_H
+#define MR_LLM_LLM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/message.h"
+
+struct llm_params {
+	double temperature;     /* 0: greedy */
+	double top_p;           /* (0, 1]; 1: off */
+	int top_k;              /* 0: off */
+	int max_tokens;         /* > 0 */
+};
+
+struct llm_request {
+	const struct message *messages;
+	int nmessages;
+	/* Text that the assistant has already written and that is continued;
+	 * NULL: none. It is data: no control tokens in it. */
+	const char *prefix;
+	/* Where nchoices > 0 nothing is generated: the answer is one of these
+	 * texts (all different), sampled from their probabilities as
+	 * continuations, renormalised, at the temperature (0: the most likely). */
+	const char *const *choices;
+	int nchoices;
+	int n;                  /* continuations wanted, >= 1 */
+	struct llm_params params;
+	/* Continuation j draws from rng_stream(seed, id, stage, first + j). */
+	uint64_t seed;
+	const char *id, *stage;
+	uint64_t first;
+};
+
+enum llm_finish { LLM_STOP, LLM_LENGTH };
+
+struct llm_completion {
+	char *text;             /* valid UTF-8 (broken bytes became U+FFFD, U+0000 too), without the end-of-turn token */
+	int tokens;             /* generated, the end-of-turn token not counted */
+	enum llm_finish finish;
+	int choice;             /* index into choices, or -1 */
+	double *logprobs;       /* nchoices renormalised log-probabilities at temperature 1, or NULL */
+};
+
+struct llm_answer {
+	void *tag;              /* as given to llm_submit */
+	struct llm_completion *completions;
+	int n;
+	struct err *err;        /* NULL, or why the request failed (then n = 0) */
+};
+
+struct llm_options {
+	const char *model;      /* a GGUF file */
+	const char *chat_template;  /* a family's name ("chatml"), or NULL: recognised from the file */
+	int threads;            /* <= 0: cpus_available() */
+	int batch;              /* sequences decoded side by side, >= 1; 0: default (16) */
+	size_t kv_bytes;        /* bound of the key/value cache; 0: default */
+	bool exact;             /* the float32 reference path (OpenBLAS) */
+};
+
+struct llm_usage {
+	uint64_t requests, tokens_in, tokens_out;
+};
+
+struct llm;
+
+struct llm *llm_open(const struct llm_options *o, struct err *err);
+/* Copies the request. -1 with a message where it can never run: longer than
+ * the context, not UTF-8. Nothing is queued then. */
+int llm_submit(struct llm *l, const struct llm_request *r, void *tag, struct err *err);
+/* Continuations that are queued and not yet running: the caller keeps this
+ * at about llm_batch() to keep all slots busy. */
+int llm_waiting(const struct llm *l);
+int llm_batch(const struct llm *l);
+/* Works until a request is done: 1 and *answer (release with
+ * llm_answer_free); 0 where nothing is queued; -1 on a failure of the whole
+ * engine. Returns 0 early after llm_interrupt(), which a signal handler may
+ * call. Answers come in any order. */
+int llm_next(struct llm *l, struct llm_answer **answer, struct err *err);
+void llm_interrupt(void);
+void llm_answer_free(struct llm_answer *a);
+struct llm_usage llm_usage(const struct llm *l);
+const char *llm_model_path(const struct llm *l);
+void llm_close(struct llm *l);
+
+#endif
