@@ -50,10 +50,16 @@ void progress_start(struct progress *p, const char *name, const char *unit, enum
 static void add_rate(struct buf *b, double count, double seconds, const char *unit)
 {
 	double rate = seconds > 0 ? count / seconds : 0;
-	if (rate > 0 && rate < 0.1)
-		buf_printf(b, ", %.1f%s/min", rate * 60, unit);
-	else
-		buf_printf(b, rate < 10 ? ", %.1f%s/s" : ", %.0f%s/s", rate, unit);
+	const char *time = "s";
+	if (rate > 0 && rate < 0.095) {
+		rate *= 60;
+		time = "min";
+	}
+	if (rate > 0 && rate < 0.095) {
+		rate *= 60;
+		time = "h";
+	}
+	buf_printf(b, ", %.*f%s/%s", rate < 9.95, rate, unit, time);
 }
 
 static void add_time(struct buf *b, double seconds)

@@ -94,7 +94,8 @@ static void compress(uint32_t s[8], const unsigned char *p, size_t blocks)
 void sha256_init(struct sha256 *s)
 {
 	*s = (struct sha256){ .h = {
-		0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
+		0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+		0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 	} };
 }
 

@@ -13,7 +13,7 @@ const char *ask_template(struct cli *c, const char *path, const char *builtin, c
 		return builtin;
 	text = cli_text_file(c, path, &err);
 	if (!text)
-		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+		cli_die(c, EXIT_NOTHING, "%s: %s", path, err.msg);
 	if (template_check(text, names, &err) < 0)
 		cli_die(c, EXIT_NOTHING, "%s: %s", path, err.msg);
 	return text;

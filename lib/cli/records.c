@@ -26,7 +26,7 @@ static void report(struct cli *c, const char *file, long lineno, const char *lin
 	c->nfailed++;
 	if (c->rejects_out &&
 	    (out_write(c->rejects_out, line, len, &err) != 0 || out_write(c->rejects_out, "\n", 1, &err) != 0))
-		cli_die(c, EXIT_NOTHING, "%s: %s", c->rejects, err.msg);
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
 }
 
 void cli_reject(struct cli *c, const struct record *r, const struct err *err)

@@ -127,7 +127,7 @@ static int parse(struct record *r, struct err *err)
 		return err_set(err, "a key holds a U+0000");
 	r->json = cJSON_ParseWithLength(r->line, r->len);
 	if (!r->json)
-		return err_set(err, "a number of more than 63 characters, or not enough memory");
+		return err_set(err, "not enough memory, or a number of too many digits");
 	const char *key = key_twice(r->json);
 	if (key)
 		return err_set(err, "the key \"%.100s\" is there twice", key);

@@ -1,0 +1,279 @@
+#include "cli/training.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sha256.h"
+#include "record/json.h"
+
+static void add_options(struct training *t, struct cli_tool *tool, const struct opt *own)
+{
+	struct train_plan *p = &t->plan;
+	const struct opt common[] = {
+		{ OPT_GROUP, .help = "Training" },
+		{ OPT_STRING, "output", 'o', &t->out, .arg = "FILE", .help = "write the trained model, a GGUF file, "
+		    "whole or not at all (needed)" },
+		{ OPT_STRING, "type", .value = &t->type_name, .arg = "TYPE",
+		    .help = "its matrices' type: F32, F16, BF16 or Q8_0 [{}]" },
+		{ OPT_INT, "epochs", .value = &p->epochs, .arg = "N", .help = "times through the data [{}]",
+		    .min = 1, .max = 1e6 },
+		{ OPT_INT, "batch", .value = &p->batch, .arg = "N", .help = "records of a step [{}]",
+		    .min = 1, .max = 1e6 },
+		{ OPT_DOUBLE, "lr", .value = &p->lr, .arg = "X", .help = "learning rate [{}]", .min = 0, .max = 1 },
+		{ OPT_STRING, "schedule", .value = &t->schedule_name, .arg = "NAME",
+		    .help = "its course: cosine, linear or constant [{}]" },
+		{ OPT_INT, "warmup", .value = &p->warmup, .arg = "N", .help = "first steps, in which it rises from 0 [{}]",
+		    .min = 0, .max = 1e9 },
+		{ OPT_DOUBLE, "weight-decay", .value = &p->weight_decay, .arg = "X",
+		    .help = "AdamW's, on matrices [{}]", .min = 0, .max = 1e3 },
+		{ OPT_DOUBLE, "max-grad-norm", .value = &p->max_grad_norm, .arg = "X",
+		    .help = "clip the gradient to this norm; 0: never [{}]", .min = 0, .max = 1e9 },
+		{ OPT_DOUBLE, "adam-beta1", .value = &p->beta1, .arg = "X", .help = "AdamW's [{}]",
+		    .min = 0, .max = 0.999999999 },
+		{ OPT_DOUBLE, "adam-beta2", .value = &p->beta2, .arg = "X", .help = "AdamW's [{}]",
+		    .min = 0, .max = 0.999999999 },
+		{ OPT_DOUBLE, "adam-eps", .value = &p->eps, .arg = "X", .help = "AdamW's [{}]", .min = 1e-30, .max = 1 },
+		{ OPT_INT, "max-length", .value = &t->max_length, .arg = "N",
+		    .help = "leave records of more tokens out; 0: what the model's context holds [{}]",
+		    .min = 0, .max = 1e9 },
+		{ OPT_FLAG, "no-shuffle", .value = &t->no_shuffle, .help = "go through the records in their order" },
+	};
+	size_t n = 0, ncommon = sizeof common / sizeof *common;
+
+	while (own[n].kind != OPT_END)
+		n++;
+	tool->options = mem_zalloc(n + ncommon + 1, sizeof *own);       /* the last is OPT_END */
+	memcpy(tool->options, own, n * sizeof *own);
+	memcpy(tool->options + n, common, sizeof common);
+	tool->needs = CLI_WEIGHTS | CLI_INPUT | CLI_SEED | CLI_ANY_ID;
+}
+
+static void check_options(struct training *t)
+{
+	static const enum tensor_type types[] = { TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0 };
+	int type = tensor_type_by_name(t->type_name), schedule = schedule_by_name(t->schedule_name);
+	bool known = false;
+
+	if (!t->out || strcmp(t->out, "-") == 0)
+		cli_usage(&t->cli, "-o FILE is needed: where the trained model goes");
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		known |= type == (int)types[i];
+	if (!known)
+		cli_usage(&t->cli, "--type: \"%s\" is none of F32, F16, BF16, Q8_0", t->type_name);
+	if (schedule < 0)
+		cli_usage(&t->cli, "--schedule: \"%s\" is none of cosine, linear, constant", t->schedule_name);
+	t->type = (enum tensor_type)type;
+	t->plan.schedule = (enum schedule)schedule;
+	t->plan.shuffle = !t->no_shuffle;
+	t->plan.seed = t->cli.seed;
+}
+
+/* A place where nothing can be written is better known before than after. */
+static void try_output(struct training *t)
+{
+	struct outfile *o;
+	struct err err;
+
+	o = out_open(t->out, &err);
+	if (!o)
+		cli_die(&t->cli, EXIT_NOTHING, "%s", err.msg);
+	out_abort(o);
+}
+
+void training_start(struct training *t, struct cli_tool *tool, const struct opt *own, int argc, char **argv)
+{
+	struct cli *c = &t->cli;
+	struct err err;
+
+	t->type_name = "F32";
+	add_options(t, tool, own);
+	cli_start(c, tool, argc, argv);
+	check_options(t);
+	if (!c->model)
+		cli_die(c, EXIT_NOTHING, "no model: name one with -m FILE or MR_MODEL, or run: mr-model fetch");
+	t->model = model_open(c->model, c->llm.chat_template, &err);
+	if (!t->model)
+		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);
+	if (!t->model->chat)
+		cli_die(c, EXIT_NOTHING, "%s: the file has no chat template; name its family with --chat-template",
+		    c->model);
+	try_output(t);
+}
+
+/* False where the last example read is not to be kept. */
+static bool fits(struct training *t, const struct record *r)
+{
+	int length = example_length(&t->examples.v[t->examples.n - 1]), context = t->model->config.context;
+	struct err err;
+
+	if (t->max_length > 0 && length > t->max_length) {
+		t->too_long++;
+		return false;
+	}
+	if (length <= context)
+		return true;
+	err_set(&err, "%d tokens, more than the model's context of %d", length, context);
+	cli_reject(&t->cli, r, &err);
+	return false;
+}
+
+void training_read(struct training *t, training_add *add)
+{
+	struct cli *c = &t->cli;
+	struct record r;
+	struct err err;
+
+	while (!cli_stopping() && cli_next_record(c, &r)) {
+		if (t->examples.n == INT32_MAX)
+			cli_die(c, EXIT_NOTHING, "more than %d %s", INT32_MAX, t->what);
+		if (add(&t->examples, &r, t->model, &err) != 0)
+			cli_reject(c, &r, &err);
+		else if (!fits(t, &r))
+			examples_drop_last(&t->examples);
+		record_free(&r);
+	}
+	c->ndone = t->examples.n;
+	if (cli_stopping() || (c->ndone == 0 && t->too_long == 0))
+		exit(cli_finish(c));    /* says why, exits */
+	if (c->ndone == 0)
+		cli_die(c, EXIT_NOTHING, "no %s are left: %llu longer than --max-length %d, %llu failed", t->what,
+		    (unsigned long long)t->too_long, t->max_length, (unsigned long long)c->nfailed);
+}
+
+static void largest(const struct examples *e, int *tokens, int *targets)
+{
+	*tokens = *targets = 0;
+	for (uint32_t i = 0; i < e->n; i++) {
+		if (example_tokens(&e->v[i]) > *tokens)
+			*tokens = example_tokens(&e->v[i]);
+		if (example_targets(&e->v[i]) > *targets)
+			*targets = example_targets(&e->v[i]);
+	}
+}
+
+void training_open(struct training *t)
+{
+	const double gib = 1 << 30;
+	struct cli *c = &t->cli;
+	int tokens, targets;
+	struct err err;
+	double need;
+	size_t n;
+
+	t->pool = pool_new(c->llm.threads);
+	t->trainer = trainer_new(t->model, t->pool, &err);
+	if (!t->trainer || trainer_check_type(t->trainer, t->type, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);
+	trainer_weights(t->trainer, &n);
+	largest(&t->examples, &tokens, &targets);
+	need = 4.0 * sizeof(float) * (double)n + (double)trainer_bytes(t->trainer, tokens, targets, true);
+	if (!c->quiet)
+		cli_warn(c, "%u %s, %llu steps, %.1f GiB of memory: %.1f for %.4g million weights, "
+		    "the rest for %d tokens at once", t->examples.n, t->what,
+		    (unsigned long long)train_steps(&t->plan, t->examples.n), need / gib,
+		    4.0 * sizeof(float) * (double)n / gib, (double)n / 1e6, tokens);
+	if (trainer_reserve(t->trainer, tokens, targets, true, &err) != 0 || adamw_init(&t->adamw, n, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+}
+
+void training_progress(struct training *t, const char *unit, uint64_t done, uint64_t total)
+{
+	struct progress *p = &t->cli.progress;
+
+	if (done == 0)
+		progress_start(p, t->cli.tool->name, unit, t->cli.progress_mode);
+	p->done = done;
+	p->total = total;
+	progress_update(p);
+	if (done == total)
+		progress_clear(p);
+}
+
+static int logged(void *arg, const struct train_log *log, struct err *err)
+{
+	struct training *t = arg;
+	struct cli *c = &t->cli;
+
+	cli_write(c, log->line.data, log->line.len);
+	if (out_flush(c->out, err) != 0)
+		return -1;
+	if (log->step == 1)
+		t->first = *log;
+	t->last = *log;
+	c->progress.done = log->step;
+	c->progress.tokens = log->tokens;
+	progress_update(&c->progress);
+	return 0;
+}
+
+static bool stopping(void *arg)
+{
+	(void)arg;
+	return cli_stopping();
+}
+
+static void manifest(struct training *t)
+{
+	const char *base = strrchr(t->out, '/');
+	struct buf b = { 0 };
+	struct err err;
+	char hex[65];
+
+	base = base ? base + 1 : t->out;
+	if (sha256_file(t->out, hex, &err) != 0)
+		cli_die(&t->cli, EXIT_NOTHING, "%s: %s", t->out, err.msg);
+	buf_printf(&b, "\"training\":{\"%s\":%u,\"left_out\":%llu,\"batch\":%d,\"steps\":%llu,\"tokens\":%llu}",
+	    t->what, t->examples.n, (unsigned long long)t->too_long, t->plan.batch,
+	    (unsigned long long)t->last.step, (unsigned long long)t->last.tokens);
+	buf_adds(&b, ",\n \"output\":{\"file\":");
+	json_string(&b, base, strlen(base));
+	buf_printf(&b, ",\"sha256\":\"%s\"}", hex);
+	cli_manifest_add(&t->cli, b.data);
+	buf_free(&b);
+	if (cli_manifest(&t->cli, t->out, &err) != 0)
+		cli_die(&t->cli, EXIT_NOTHING, "%s", err.msg);
+	t->cli.manifest = NULL;         /* it is written */
+}
+
+static int finish(struct training *t)
+{
+	double took = now_seconds() - t->started;
+	struct cli *c = &t->cli;
+	int status;
+
+	if (t->too_long)
+		buf_printf(&c->notes, "%llu longer than --max-length left out, ", (unsigned long long)t->too_long);
+	buf_printf(&c->notes, "%llu steps, loss %.4f to %.4f, %.1f s, %.1f tokens/s",
+	    (unsigned long long)t->last.step, t->first.loss, t->last.loss, took,
+	    took > 0 ? (double)t->last.tokens / took : 0);
+	status = cli_finish(c);
+	adamw_free(&t->adamw);
+	trainer_free(t->trainer);
+	pool_free(t->pool);
+	model_close(t->model);
+	examples_free(&t->examples);
+	free(c->tool->options);
+	return status;
+}
+
+int training_run(struct training *t, train_batch *batch, void *self)
+{
+	struct train_task task = { .examples = &t->examples, .batch = batch, .self = self,
+	    .logged = logged, .stopping = stopping, .owner = t };
+	struct cli *c = &t->cli;
+	struct err err;
+	int rc;
+
+	training_progress(t, "steps", 0, train_steps(&t->plan, t->examples.n));
+	t->started = now_seconds();
+	rc = train_run(&t->plan, t->trainer, t->pool, &t->adamw, &task, &err);
+	if (rc < 0)
+		cli_die(c, EXIT_NOTHING, "%s; no model was written", err.msg);
+	progress_clear(&c->progress);
+	if (rc == 0) {
+		if (trainer_save(t->trainer, t->out, t->type, &err) != 0)
+			cli_die(c, EXIT_NOTHING, "%s", err.msg);
+		manifest(t);
+	}
+	return finish(t);
+}
