@@ -94,6 +94,7 @@ _Noreturn void cli_usage(struct cli *c, const char *fmt, ...)
 	complain(c, fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "usage: %s %s\n", c->tool->name, c->tool->usage);
+	out_abort_all();
 	exit(EXIT_USAGE);
 }
 
@@ -103,8 +104,7 @@ static void help(const struct cli *c)
 
 	buf_printf(&b, "usage: %s %s\n%s\n", c->tool->name, c->tool->usage, c->tool->summary);
 	opts_help(c->priv->tables, &b);
-	buf_printf(&b, "      --help                 this text\n      --version              the version\n"
-	    "\nExit status: 0 done, 1 usage, 2 some records failed, 3 nothing could be done.\n"
+	buf_printf(&b, "\nExit status: 0 done, 1 usage, 2 some records failed, 3 nothing could be done.\n"
 	    "The manual: man %s\n", c->tool->name);
 	fwrite(b.data, 1, b.len, stdout);
 	buf_free(&b);
@@ -336,7 +336,10 @@ int cli_finish(struct cli *c)
 		if (c->nread == 0)
 			cli_die(c, EXIT_NOTHING, "%s: there are no records in it",
 			    c->noperands ? c->operands[0] : "standard input");
-		cli_die(c, EXIT_NOTHING, "all %llu records failed", (unsigned long long)c->nfailed);
+		if (c->nfailed > 1)
+			cli_warn(c, "all %llu records failed", (unsigned long long)c->nfailed);
+		out_abort_all();
+		exit(EXIT_NOTHING);
 	}
 	if (c->out && out_commit(c->out, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);

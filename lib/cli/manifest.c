@@ -9,7 +9,8 @@
 
 /* What cannot change the output's bytes, or is told elsewhere. */
 static const char *const not_telling[] = {
-	"output", "rejects", "resume", "manifest", "model", "threads", "batch", "kv-mem", "progress", "quiet", NULL,
+	"output", "rejects", "resume", "manifest", "model", "threads", "batch", "kv-mem", "progress", "quiet",
+	"help", "version", NULL,
 };
 
 void cli_manifest_add(struct cli *c, const char *members)

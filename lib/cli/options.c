@@ -63,6 +63,8 @@ static void file_options(struct cli *c, struct opt **at, unsigned needs)
 	add(at, (struct opt){ OPT_STRING, "progress", .value = &c->priv->progress_when, .arg = "WHEN",
 	    .help = "auto, always or never; auto: on a terminal [{}]" });
 	add(at, (struct opt){ OPT_FLAG, "quiet", 'q', &c->quiet, .help = "no progress and no summary" });
+	add(at, (struct opt){ OPT_FLAG, "help", .value = &c->priv->told, .help = "this text" });
+	add(at, (struct opt){ OPT_FLAG, "version", .value = &c->priv->told, .help = "the version" });
 }
 
 void cli_option_table(struct cli *c)

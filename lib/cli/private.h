@@ -24,6 +24,7 @@ struct cli_private {
 	struct buf templates;           /* manifest members of the text files read */
 	struct buf extra;               /* cli_manifest_add */
 	struct sha256 output_hash;
+	bool told;                      /* --help, --version: answered before parsing */
 	bool reading;                   /* the reader is open */
 };
 

@@ -1,0 +1,31 @@
+/*
+ * Forced endings. A judge that ends without a usable score (or verdict) can
+ * be asked for it once more: what it wrote is continued by the lead-in
+ * ("Score:", "Winner:"), and only the allowed answers may follow.
+ *
+ * The finished text has to parse to the answer that was forced, by the same
+ * parser as every other judgment. A text that is ambiguous would stay so
+ * whatever follows; it is therefore cut: the longest beginning is kept, the
+ * whole text or a number of whole lines, for which the ending decides.
+ */
+#ifndef MR_METHOD_GUIDED_H
+#define MR_METHOD_GUIDED_H
+
+#include "base/buf.h"
+#include "method/score.h"
+
+enum { GUIDED_SCORES = 6, GUIDED_VERDICTS = 3 };
+
+extern const struct score_scale guided_scale;                           /* 0 … 5 */
+/* Continuations of the lead-in, each with the blank before it: index i of
+ * the scores is score i; the verdicts are A, B, tie. */
+extern const char *const guided_scores[GUIDED_SCORES];
+extern const char *const guided_verdicts[GUIDED_VERDICTS];
+extern const enum verdict guided_verdict_values[GUIDED_VERDICTS];
+
+/* Appends to out the text as far as it is kept, without white space at its
+ * end, an empty line (where anything was kept) and the lead-in. */
+void guided_score_prefix(const char *text, struct buf *out);
+void guided_verdict_prefix(const char *text, struct buf *out);
+
+#endif
