@@ -1,0 +1,385 @@
+#include "llm/local.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+enum {
+	DEFAULT_BATCH = 16,
+	LEAST_LOGITS = 33,              /* of a step: choices of several tokens take many */
+	MOST_COMPLETIONS = 1 << 20,
+};
+
+static volatile sig_atomic_t interrupted;
+
+static int make_slots(struct llm *l, struct err *err)
+{
+	const int vocab = l->model->config.vocab;
+	l->slots = mem_zalloc((size_t)l->batch, sizeof *l->slots);
+	for (int i = 0; i < l->batch; i++)
+		l->slots[i].scratch = sampler_scratch_new(vocab);
+	l->scratch = sampler_scratch_new(vocab);
+	l->max_logits = l->batch + 1 > LEAST_LOGITS ? l->batch + 1 : LEAST_LOGITS;
+	l->logits = mem_try((size_t)l->max_logits * (size_t)vocab, sizeof *l->logits);
+	return l->logits ? 0 : err_set(err, "not enough memory for a batch of %d", l->batch);
+}
+
+struct llm *llm_open(const struct llm_options *o, struct err *err)
+{
+	struct llm *l = mem_zalloc(1, sizeof *l);
+	l->done_end = &l->done;
+	l->keep_prefixes = true;
+	l->batch = o->batch > 0 ? o->batch : DEFAULT_BATCH;
+	if (l->batch > ENGINE_MAX_ROWS)
+		l->batch = ENGINE_MAX_ROWS;
+	if (!(l->model = model_open(o->model, o->chat_template, err)))
+		goto fail;
+	if (!l->model->chat) {
+		err_set(err, "the file has no chat template; name one with --chat-template");
+		goto fail;
+	}
+	l->end_of_turn = chat_end_of_turn(l->model->chat);
+	l->eos = tokenizer_eos(l->model->tokenizer);
+	l->pool = pool_new(o->threads);
+	l->engine = engine_new(l->model, l->pool, &(struct engine_options){ o->kv_bytes, o->exact }, err);
+	if (!l->engine || make_slots(l, err) != 0)
+		goto fail;
+	return l;
+fail:
+	llm_close(l);
+	return NULL;
+}
+
+static void request_free(struct llm *l, struct request *r)
+{
+	for (int i = 0; i < r->nchoices; i++) {
+		free(r->choice_text[i]);
+		ids_free(&r->choice[i]);
+	}
+	for (int i = 0; r->completions && i < r->n; i++) {
+		free(r->completions[i].text);
+		free(r->completions[i].logprobs);
+	}
+	if (r->seq >= 0)
+		engine_seq_free(l->engine, r->seq);
+	free(r->choice_text);
+	free(r->choice);
+	free(r->score);
+	free(r->completions);
+	free(r->logits);
+	free(r->id);
+	free(r->stage);
+	ids_free(&r->prompt);
+	free(r);
+}
+
+void llm_close(struct llm *l)
+{
+	if (!l)
+		return;
+	/* A request that has left the queue is held by its branches; the last
+	 * of them releases it. */
+	for (int i = 0; l->slots && i < l->batch; i++) {
+		struct request *r = l->slots[i].r;
+		ids_free(&l->slots[i].out);
+		sampler_scratch_free(l->slots[i].scratch);
+		if (r && ++r->ended == r->branches)
+			request_free(l, r);
+	}
+	for (struct request *next; l->head; l->head = next) {
+		next = l->head->next;
+		request_free(l, l->head);
+	}
+	for (struct answers *next; l->done; l->done = next) {
+		next = l->done->next;
+		llm_answer_free(l->done->answer);
+		free(l->done);
+	}
+	while (prefix_drop(l))
+		;
+	sampler_scratch_free(l->scratch);
+	free(l->slots);
+	free(l->logits);
+	engine_free(l->engine);
+	pool_free(l->pool);
+	model_close(l->model);
+	free(l);
+}
+
+static int check_text(const char *text, const char *what, int i, struct err *err)
+{
+	const size_t len = strlen(text), good = utf8_check(text, len);
+	if (good < len)
+		return err_set(err, "%s %d is not UTF-8 at byte %zu", what, i + 1, good + 1);
+	return 0;
+}
+
+static int check_request(const struct llm_request *r, struct err *err)
+{
+	const struct llm_params *p = &r->params;
+	if (r->n < 1 || r->n > MOST_COMPLETIONS)
+		return err_set(err, "%d completions; 1 to %d are possible", r->n, MOST_COMPLETIONS);
+	if (!isfinite(p->temperature) || p->temperature < 0)
+		return err_set(err, "a temperature of %g; it must not be negative", p->temperature);
+	if (!r->nchoices && (!(p->top_p > 0 && p->top_p <= 1) || p->top_k < 0 || p->max_tokens < 1))
+		return err_set(err, "top-p %g, top-k %d, %d tokens: out of range", p->top_p, p->top_k, p->max_tokens);
+	for (int i = 0; i < r->nmessages; i++)
+		if (check_text(r->messages[i].content, "message", i, err) != 0)
+			return -1;
+	if (r->prefix && check_text(r->prefix, "prefix", 0, err) != 0)
+		return -1;
+	for (int i = 0; i < r->nchoices; i++) {
+		if (check_text(r->choices[i], "choice", i, err) != 0)
+			return -1;
+		if (!*r->choices[i])
+			return err_set(err, "choice %d is empty", i + 1);
+	}
+	return 0;
+}
+
+static void encode(const struct llm *l, const char *text, struct ids *out)
+{
+	tokenizer_encode(l->model->tokenizer, text, strlen(text), false, out);
+}
+
+/* Tokens beyond the prompt, and whether all that has a place. */
+static int fit(const struct llm *l, struct request *r, struct err *err)
+{
+	const int context = l->model->config.context;
+	const size_t prompt = r->prompt.n;
+	size_t more = 1;
+	for (int i = 0; i < r->nchoices; i++)
+		more = r->choice[i].n > more ? r->choice[i].n : more;
+	if (prompt > (size_t)context)
+		return err_set(err, "prompt of %zu tokens is longer than the model's context of %d tokens", prompt, context);
+	if (more > (size_t)context - prompt)
+		return err_set(err, "prompt of %zu tokens leaves no room for an answer in the model's context of %d tokens",
+		    prompt, context);
+	if (!r->nchoices) {
+		const int left = context - (int)prompt;
+		r->params.max_tokens = r->params.max_tokens < left ? r->params.max_tokens : left;
+		more = (size_t)r->params.max_tokens;
+	}
+	/* A fork takes a copy of the prompt's last block. */
+	if (engine_blocks_needed(l->engine, -1, (int)(prompt + more)) + 1 > engine_blocks_total(l->engine))
+		return err_set(err, "prompt of %zu tokens and %zu new ones need more than the key/value cache's %d positions",
+		    prompt, more, engine_positions(l->engine));
+	return 0;
+}
+
+static struct request *request_new(const struct llm *l, const struct llm_request *q, void *tag, struct err *err)
+{
+	struct request *r = mem_zalloc(1, sizeof *r);
+	r->tag = tag;
+	r->seq = -1;
+	r->params = q->params;
+	r->seed = q->seed;
+	r->first = q->first;
+	r->id = mem_strdup(q->id ? q->id : "");
+	r->stage = mem_strdup(q->stage ? q->stage : "");
+	r->n = q->n;
+	r->nchoices = q->nchoices > 0 ? q->nchoices : 0;
+	r->branches = r->nchoices ? r->nchoices : r->n;
+	r->completions = mem_zalloc((size_t)r->n, sizeof *r->completions);
+	r->choice_text = mem_zalloc((size_t)r->nchoices, sizeof *r->choice_text);
+	r->choice = mem_zalloc((size_t)r->nchoices, sizeof *r->choice);
+	r->score = mem_zalloc((size_t)r->nchoices, sizeof *r->score);
+	for (int i = 0; i < r->nchoices; i++) {
+		r->choice_text[i] = mem_strdup(q->choices[i]);
+		encode(l, q->choices[i], &r->choice[i]);
+	}
+	if (chat_render(l->model->chat, q->messages, q->nmessages, true, &r->prompt, err) == 0) {
+		if (q->prefix)
+			encode(l, q->prefix, &r->prompt);
+		return r;
+	}
+	request_free(NULL, r);
+	return NULL;
+}
+
+int llm_submit(struct llm *l, const struct llm_request *q, void *tag, struct err *err)
+{
+	if (check_request(q, err) != 0)
+		return -1;
+	struct request *r = request_new(l, q, tag, err);
+	if (!r)
+		return -1;
+	if (fit(l, r, err) != 0) {
+		request_free(l, r);
+		return -1;
+	}
+	if (l->tail)
+		l->tail->next = r;
+	else
+		l->head = r;
+	l->tail = r;
+	l->usage.requests++;
+	l->usage.tokens_in += r->prompt.n;
+	return 0;
+}
+
+int llm_waiting(const struct llm *l)
+{
+	int n = 0;
+	for (const struct request *r = l->head; r; r = r->next)
+		n += r->nchoices ? 1 : r->branches - r->started;
+	return n;
+}
+
+int llm_batch(const struct llm *l)
+{
+	return l->batch;
+}
+
+/* The bytes as valid UTF-8 without U+0000. */
+static char *clean_text(const char *s, size_t len)
+{
+	struct buf b = { 0 };
+	size_t n;
+	for (size_t i = 0; i < len; i += n) {
+		const uint32_t c = utf8_decode(s + i, len - i, &n);
+		if (c == UTF8_BAD || c == 0)
+			buf_adds(&b, "\xef\xbf\xbd");
+		else
+			buf_add(&b, s + i, n);
+	}
+	return buf_take(&b);
+}
+
+void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out, enum llm_finish finish)
+{
+	struct buf b = { 0 };
+	for (size_t i = 0; i < out->n; i++)
+		tokenizer_decode(l->model->tokenizer, out->v[i], false, &b);
+	c->text = clean_text(b.data, b.len);
+	c->tokens = (int)out->n;
+	c->finish = finish;
+	c->choice = -1;
+	buf_free(&b);
+}
+
+/* x[i] - log sum exp x */
+static void normalise(double *x, int n)
+{
+	double max = x[0], sum = 0;
+	for (int i = 1; i < n; i++)
+		max = x[i] > max ? x[i] : max;
+	for (int i = 0; i < n; i++)
+		sum += exp(x[i] - max);
+	for (int i = 0; i < n; i++)
+		x[i] -= max + log(sum);
+}
+
+static int choose(const double *logprob, int n, double temperature, double u)
+{
+	int best = 0;
+	double sum = 0, mass = 0;
+	for (int i = 1; i < n; i++)
+		best = logprob[i] > logprob[best] ? i : best;
+	if (temperature <= 0)
+		return best;
+	for (int i = 0; i < n; i++)
+		mass += exp((logprob[i] - logprob[best]) / temperature);
+	for (int i = 0; i < n; i++) {
+		sum += exp((logprob[i] - logprob[best]) / temperature);
+		if (sum > u * mass)
+			return i;
+	}
+	return best;
+}
+
+static void make_choices(struct llm *l, struct request *r)
+{
+	normalise(r->score, r->nchoices);
+	for (int j = 0; j < r->n; j++) {
+		struct llm_completion *c = &r->completions[j];
+		const struct rng rng = rng_stream(r->seed, r->id, r->stage, r->first + (uint64_t)j);
+		c->choice = choose(r->score, r->nchoices, r->params.temperature, rng_uniform(&rng, 0));
+		c->text = mem_strdup(r->choice_text[c->choice]);
+		c->tokens = (int)r->choice[c->choice].n;
+		c->finish = LLM_STOP;
+		c->logprobs = mem_zalloc((size_t)r->nchoices, sizeof *c->logprobs);
+		memcpy(c->logprobs, r->score, (size_t)r->nchoices * sizeof *c->logprobs);
+		l->usage.tokens_out += r->choice[c->choice].n;
+	}
+}
+
+void local_answer(struct llm *l, struct request *r)
+{
+	if (r->nchoices)
+		make_choices(l, r);
+	struct llm_answer *a = mem_zalloc(1, sizeof *a);
+	a->tag = r->tag;
+	a->completions = r->completions;
+	a->n = r->n;
+	r->completions = NULL;
+	request_free(l, r);
+	struct answers *last = mem_zalloc(1, sizeof *last);
+	last->answer = a;
+	*l->done_end = last;
+	l->done_end = &last->next;
+}
+
+int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
+{
+	for (;;) {
+		if (interrupted) {
+			interrupted = 0;
+			return 0;
+		}
+		if (!l->done)
+			local_schedule(l);
+		if (l->done) {
+			struct answers *first = l->done;
+			*answer = first->answer;
+			if (!(l->done = first->next))
+				l->done_end = &l->done;
+			free(first);
+			return 1;
+		}
+		if (!l->head && l->nrunning == 0)
+			return 0;
+		if (local_step(l, err) != 0)
+			return -1;
+	}
+}
+
+void llm_interrupt(void)
+{
+	interrupted = 1;
+}
+
+void llm_answer_free(struct llm_answer *a)
+{
+	if (!a)
+		return;
+	for (int i = 0; i < a->n; i++) {
+		free(a->completions[i].text);
+		free(a->completions[i].logprobs);
+	}
+	free(a->completions);
+	free(a->err);
+	free(a);
+}
+
+struct llm_usage llm_usage(const struct llm *l)
+{
+	return l->usage;
+}
+
+const char *llm_model_path(const struct llm *l)
+{
+	return l->model->path;
+}
+
+void local_keep_prefixes(struct llm *l, bool keep)
+{
+	l->keep_prefixes = keep;
+	while (!keep && prefix_drop(l))
+		;
+}

@@ -1,0 +1,51 @@
+/*
+ * What one instruction set offers; private to lib/model. Three builds of the
+ * same two bodies (matmul_body.h, attention_body.h) on lanes_*.h.
+ *
+ * AVX-512 and AVX2 do the same fused operations lane by lane and give the
+ * same bits. The portable build multiplies, rounds and adds where the
+ * compiler's target has no fused multiply-add: its last bits differ.
+ */
+#ifndef MR_MODEL_KERNELS_KERNELS_H
+#define MR_MODEL_KERNELS_KERNELS_H
+
+#include <stddef.h>
+
+#include "model/gguf.h"
+
+enum {
+	KV_POSITIONS = 32,      /* positions in a block of the key/value cache */
+	STRIPE = 64,            /* rows of x that a panel passes over: they fit the second-level cache */
+	MAX_HEAD_SIZE = 512,    /* bound of the attention kernel's scratch */
+};
+
+/* The attention of the heads that share one key/value head, at one row. */
+struct attend {
+	const float *q;         /* (heads, D) */
+	float *out;             /* (heads, D) */
+	int heads, head_size;
+	int n;                  /* positions seen, the row's own included */
+	const float *const *blocks;     /* those of the row's sequence, in order */
+	/* In a block: K as (D, KV_POSITIONS), V as (KV_POSITIONS, v_stride). */
+	size_t k_at, v_at;
+	int v_stride;           /* D rounded up to 16; what is beyond D is 0 */
+	float scale;
+};
+
+struct kernels {
+	const char *name;
+	int panel_rows;         /* rows of w that panel takes at most */
+	/* Rows [row, row + rows) of w times m <= STRIPE rows of x. */
+	void (*panel)(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row, int rows);
+	/* dequantize_row, the same values. */
+	void (*unpack)(enum tensor_type type, const void *src, float *dst, size_t n);
+	void (*attend)(const struct attend *a);
+	void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+	/* y = exp((x - shift) * scale) */
+	void (*exp)(float *y, const float *x, size_t n, float shift, float scale);
+};
+
+/* The best of this CPU, or what matmul_force chose. */
+const struct kernels *kernels(void);
+
+#endif

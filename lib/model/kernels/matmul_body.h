@@ -1,0 +1,243 @@
+/*
+ * The product's inner part, for one instruction set: included once by each
+ * cpu_*.c after its lanes_*.h.
+ *
+ * An output element is sum over k of x[k] w[k] in sixteen partial sums, the
+ * one of lane l over k = l, l + 16, …, in order; then s[l] + s[l + 8],
+ * neighbours in pairs three times. Weights are unpacked a panel at a time
+ * (TILE_N rows, CHUNK columns) into a buffer that stays in the first-level
+ * cache while all rows of x pass by. Partial sums live in memory between
+ * chunks, so that neither the chunk nor the tile shows in the result.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "model/kernels/kernels.h"
+#include "model/quant.h"
+
+#define INLINE static inline __attribute__((always_inline))
+/* The loops over a tile, so that it stays in registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+enum {
+	CHUNK = 768,            /* columns; a multiple of every block's length and of 16 */
+	TILE = TILE_M * TILE_N,
+};
+
+/* acc (tm, TILE_N, 16) += the products over k16 groups of sixteen columns. */
+INLINE void tile(const int tm, const float *x, size_t ldx, const float *w, size_t k16, float *acc)
+{
+	for (int h = 0; h < 16; h += LANES) {
+		vec s[TILE];
+		UNROLL
+		for (int i = 0; i < tm * TILE_N; i++)
+			s[i] = v_load(acc + i * 16 + h);
+		const float *xk = x + h, *wk = w + h;
+		for (size_t k = 0; k < k16; k++, xk += 16, wk += 16) {
+			vec a[TILE_M];
+			UNROLL
+			for (int i = 0; i < tm; i++)
+				a[i] = v_load(xk + (size_t)i * ldx);
+			UNROLL
+			for (int j = 0; j < TILE_N; j++) {
+				const vec b = v_load(wk + j * CHUNK);
+				UNROLL
+				for (int i = 0; i < tm; i++)
+					s[i * TILE_N + j] = v_fma(a[i], b, s[i * TILE_N + j]);
+			}
+		}
+		UNROLL
+		for (int i = 0; i < tm * TILE_N; i++)
+			v_store(acc + i * 16 + h, s[i]);
+	}
+}
+
+static void tiles(int tm, const float *x, size_t ldx, const float *w, size_t k16, float *acc)
+{
+	switch (tm) {
+	case 1:
+		tile(1, x, ldx, w, k16, acc);
+		break;
+#if TILE_M > 1
+	case 2:
+		tile(2, x, ldx, w, k16, acc);
+		break;
+#endif
+#if TILE_M > 2
+	case 3:
+		tile(3, x, ldx, w, k16, acc);
+		break;
+	case 4:
+		tile(4, x, ldx, w, k16, acc);
+		break;
+#endif
+	}
+}
+
+#ifdef __AVX2__
+/* Four elements' partial sums, added. */
+INLINE void sum4(float *y, const float *acc)
+{
+	__m256 s[4];
+	UNROLL
+	for (int i = 0; i < 4; i++)
+		s[i] = _mm256_add_ps(_mm256_loadu_ps(acc + i * 16), _mm256_loadu_ps(acc + i * 16 + 8));
+	const __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+	_mm_storeu_ps(y, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
+}
+#else
+INLINE void sum4(float *y, const float *acc)
+{
+	for (int i = 0; i < 4; i++, acc += 16) {
+		float s[8];
+		for (int l = 0; l < 8; l++)
+			s[l] = acc[l] + acc[l + 8];
+		y[i] = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+	}
+}
+#endif
+
+/* y (m, rows) = acc (m, TILE_N, 16), added; acc is a whole tile's. */
+INLINE void sums(float *y, size_t ldy, const float *acc, int m, int rows)
+{
+	float s[(TILE + 3) / 4 * 4];
+	for (int i = 0; i < m * TILE_N; i += 4)
+		sum4(s + i, acc + i * 16);
+	for (int i = 0; i < m; i++)
+		memcpy(y + (size_t)i * ldy, s + i * TILE_N, (size_t)rows * sizeof(float));
+}
+
+#ifdef __AVX2__
+/* Weights come from memory once a step, while nothing else waits there: they
+ * are asked for a few panels before they are needed. */
+INLINE void fetch_ahead(const unsigned char *p)
+{
+	__builtin_prefetch((const void *)((uintptr_t)p + 4096));
+}
+
+/* The four-bit types: sixteen low halves of the bytes, then sixteen high
+ * ones. Every product d * q is exact, so that fused is the same; adding -0
+ * changes nothing. */
+static void unpack_q4(const unsigned char *src, float *dst, size_t n, bool min)
+{
+	const __m128i low = _mm_set1_epi8(15), eight = _mm_set1_epi8(8);
+	for (size_t i = 0; i < n; i += 32, dst += 32) {
+		const vec d = v_set1_f16(src), m = min ? v_set1_f16(src + 2) : v_set1(-0.0f);
+		src += min ? 4 : 2;
+		fetch_ahead(src);
+		const __m128i q = _mm_loadu_si128((const void *)src);
+		__m128i a = _mm_and_si128(q, low), b = _mm_and_si128(_mm_srli_epi16(q, 4), low);
+		if (!min) {
+			a = _mm_sub_epi8(a, eight);
+			b = _mm_sub_epi8(b, eight);
+		}
+		v_store_i8(dst, a, d, m);
+		v_store_i8(dst + 16, b, d, m);
+		src += 16;
+	}
+}
+
+static void unpack_q8_0(const unsigned char *src, float *dst, size_t n)
+{
+	for (size_t i = 0; i < n; i += 32, dst += 32, src += 34) {
+		const vec d = v_set1_f16(src), m = v_set1(-0.0f);
+		fetch_ahead(src);
+		v_store_i8(dst, _mm_loadu_si128((const void *)(src + 2)), d, m);
+		v_store_i8(dst + 16, _mm_loadu_si128((const void *)(src + 18)), d, m);
+	}
+}
+
+static void unpack_16(enum tensor_type type, const unsigned char *src, float *dst, size_t n)
+{
+	for (; n >= LANES; n -= LANES, src += 2 * LANES, dst += LANES)
+		v_store(dst, type == TENSOR_F16 ? v_load_f16(src) : v_load_bf16(src));
+	if (n)
+		dequantize_row(type, src, dst, n);
+}
+#endif
+
+static void unpack(enum tensor_type type, const void *src, float *dst, size_t n)
+{
+	switch (type) {
+#ifdef __AVX2__
+	case TENSOR_Q4_0:
+		unpack_q4(src, dst, n, false);
+		break;
+	case TENSOR_Q4_1:
+		unpack_q4(src, dst, n, true);
+		break;
+	case TENSOR_Q8_0:
+		unpack_q8_0(src, dst, n);
+		break;
+	case TENSOR_F16:
+	case TENSOR_BF16:
+		unpack_16(type, src, dst, n);
+		break;
+#endif
+	case TENSOR_F32:
+		memcpy(dst, src, n * sizeof(float));
+		break;
+	default:
+		dequantize_row(type, src, dst, n);
+	}
+}
+
+/* Columns [k, k + n) of the panel's rows; zeros up to a multiple of sixteen
+ * and in the rows that are not there. */
+static void unpack_panel(float *buf, const struct gguf_tensor *w, int64_t row, int rows, size_t k, size_t n)
+{
+	const size_t block = tensor_block_len(w->type), size = tensor_block_size(w->type);
+	const size_t row_size = (size_t)w->dims[0] / block * size;
+	const unsigned char *src = (const unsigned char *)w->data + (size_t)row * row_size + k / block * size;
+	const size_t padded = (n + 15) / 16 * 16;
+	for (int j = 0; j < TILE_N; j++, src += row_size, buf += CHUNK) {
+		const size_t have = j < rows ? n : 0;
+		if (have)
+			unpack(w->type, src, buf, n);
+		memset(buf + have, 0, (padded - have) * sizeof(float));
+	}
+}
+
+/* n columns at x; the last ones, where they are no sixteen, from a copy. */
+INLINE void tiles_any(int tm, const float *x, size_t ldx, const float *w, size_t n, float *acc)
+{
+	const size_t k16 = n / 16, rest = n % 16;
+	tiles(tm, x, ldx, w, k16, acc);
+	if (rest) {
+		float tail[TILE_M * 16] = { 0 };
+		for (int i = 0; i < tm; i++)
+			memcpy(tail + i * 16, x + (size_t)i * ldx + k16 * 16, rest * sizeof(float));
+		tiles(tm, tail, 16, w + k16 * 16, 1, acc);
+	}
+}
+
+/* One chunk of columns. */
+static void chunk(float *y, size_t ldy, const float *x, size_t ldx, int m, const float *buf, size_t n, int rows,
+    float *acc, bool first, bool last)
+{
+	for (int i = 0; i < m; i += TILE_M, acc += TILE * 16) {
+		const int tm = m - i < TILE_M ? m - i : TILE_M;
+		if (first)
+			memset(acc, 0, sizeof(float) * TILE * 16);
+		tiles_any(tm, x + (size_t)i * ldx, ldx, buf, n, acc);
+		if (last)
+			sums(y + (size_t)i * ldy, ldy, acc, tm, rows);
+	}
+}
+
+static void panel(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row, int rows)
+{
+	_Alignas(64) float buf[TILE_N * CHUNK];
+	_Alignas(64) float acc[STRIPE * TILE_N * 16];
+	const size_t cols = (size_t)w->dims[0];
+	for (size_t k = 0; k < cols; k += CHUNK) {
+		const size_t n = cols - k < CHUNK ? cols - k : CHUNK;
+		unpack_panel(buf, w, row, rows, k, n);
+		chunk(y, ldy, x + k, cols, m, buf, n, rows, acc, k == 0, k + n == cols);
+	}
+}

@@ -1,0 +1,261 @@
+/*
+ * mktiny OUT.gguf [SEED] [TYPE]: a small random llama model for the tests of
+ * the tools, made in a few milliseconds. Its text is noise made of common
+ * words, but it has all that a real file has: a byte-level vocabulary with
+ * merges, control tokens, a chat template, grouped-query attention, a tied
+ * embedding.
+ *
+ * The last dimension carries each token's readiness to be sampled: no layer
+ * writes to it, and the last norm's weight brings it out, so that words are
+ * frequent, bytes that are no text are rare, and <|im_end|> comes up every
+ * few dozen tokens.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/utf8.h"
+#include "model/gguf.h"
+
+enum { LAYERS = 2, WIDTH = 64, HEADS = 4, KV_HEADS = 2, HEAD = 16, FFN = 128, CONTEXT = 2048 };
+enum { MAX_TOKENS = 2048, CONTROLS = 3, BIAS = WIDTH - 1 };
+
+static const char words[] =
+    "the of and to in is that it was for on are with as his they be at one have this from or had "
+    "by not but what all were when we there can an your which their said if do will each about "
+    "how up out them then she many some so these would other into has more her two like him see "
+    "time could no make than first been its who now people my made over did down only way find "
+    "use may water long little very after words called just where most know get through back much "
+    "before go good new write our used me man too any day same right look think also around "
+    "another came come work three word must because does part even place well such here take why "
+    "things help put years different away again off went old number great tell men say small "
+    "every found still between name should home big give air line set own under read last never "
+    "us left end along while might next sound below saw something thought both few those always "
+    "looked show large often together asked house world going want school important until form "
+    "food keep children feet land side without boy once animals life enough took four head above "
+    "kind began almost live page got earth need far hand high year mother light parts country "
+    "father let night following picture being study second eyes soon times story boys since white "
+    "days ever paper hard near sentence better best across during today others however sure means "
+    "knew try told young miles sun ways thing whole hear example heard several change answer room "
+    "sea against top turned learn point city play toward five using himself usually score "
+    "response question judge user clear useful correct missing points";
+
+static const char chat_template[] =
+    "{% for turn in messages %}"
+    "{% if loop.first and turn['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\nYou answer in plain words.<|im_end|>\\n' }}{% endif %}"
+    "{{ '<|im_start|>' + turn['role'] + '\\n' + turn['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+struct vocab {
+	const char *token[MAX_TOKENS];
+	const char *merge[MAX_TOKENS];
+	int32_t type[MAX_TOKENS];
+	float readiness[MAX_TOKENS];
+	int ntokens, nmerges;
+	struct arena text;
+};
+
+static int find_token(const struct vocab *v, const char *s)
+{
+	for (int i = CONTROLS; i < v->ntokens; i++)
+		if (strcmp(v->token[i], s) == 0)
+			return i;
+	return -1;
+}
+
+static int add_token(struct vocab *v, const char *s, int type, float readiness)
+{
+	if (v->ntokens == MAX_TOKENS) {
+		fprintf(stderr, "mktiny: too many tokens\n");
+		exit(1);
+	}
+	v->token[v->ntokens] = arena_strndup(&v->text, s, strlen(s));
+	v->type[v->ntokens] = type;
+	v->readiness[v->ntokens] = readiness;
+	return v->ntokens++;
+}
+
+static void add_bytes(struct vocab *v)
+{
+	unsigned next = 256;
+
+	for (unsigned b = 0; b < 256; b++) {
+		char s[5] = "";
+		int printed = (b > ' ' && b < 127) || (b > 160 && b != 173);
+
+		utf8_encode(printed ? b : next++, s);
+		add_token(v, s, 1, b == '\n' || b == ' ' ? 0.45f : b > ' ' && b < 127 ? 0.35f : 0.05f);
+	}
+}
+
+/* " word" out of its letters, from left to right: each beginning of it is a
+ * token too, shared by all words that begin so. */
+static void add_word(struct vocab *v, const char *word, size_t len)
+{
+	int token = find_token(v, "\xc4\xa0");          /* the space's letter */
+
+	for (size_t i = 0; i < len; i++) {
+		char whole[64];
+		int longer;
+
+		snprintf(whole, sizeof whole, "\xc4\xa0%.*s", (int)i + 1, word);
+		if ((longer = find_token(v, whole)) < 0) {
+			longer = add_token(v, whole, 1, 0.2f);
+			v->merge[v->nmerges++] = arena_printf(&v->text, "%s %c", v->token[token], word[i]);
+		}
+		token = longer;
+	}
+	v->readiness[token] = 0.6f;
+}
+
+static void make_vocab(struct vocab *v)
+{
+	add_token(v, "<|endoftext|>", 3, 0.05f);
+	add_token(v, "<|im_start|>", 3, 0.05f);
+	add_token(v, "<|im_end|>", 3, 1.3f);
+	add_bytes(v);
+	for (const char *s = words; *s; ) {
+		size_t len = strcspn(s, " ");
+		add_word(v, s, len);
+		s += len + strspn(s + len, " ");
+	}
+}
+
+static void normal(uint64_t seed, const char *name, float *x, size_t n, double sd)
+{
+	struct rng r = rng_stream(seed, name, "mktiny", 0);
+
+	for (size_t i = 0; i < n; i++) {
+		double u = 1 - rng_uniform(&r, 2 * i), a = 2 * 3.14159265358979 * rng_uniform(&r, 2 * i + 1);
+		x[i] = (float)(sd * sqrt(-2 * log(u)) * cos(a));
+	}
+}
+
+static void fill(uint64_t seed, const char *name, const struct vocab *v, float *x, int rows, int cols)
+{
+	if (strcmp(name, "token_embd.weight") == 0) {
+		normal(seed, name, x, (size_t)rows * (size_t)cols, 0.3);
+		for (int t = 0; t < rows; t++)
+			x[t * cols + BIAS] = v->readiness[t];
+		for (int i = 0; i < BIAS; i++)
+			x[2 * cols + i] *= 0.3f;
+	} else if (strstr(name, "norm")) {
+		int last = strcmp(name, "output_norm.weight") == 0;
+
+		/* Random signs, so that no token is its own best successor. */
+		normal(seed, name, x, (size_t)cols, 1);
+		for (int i = 0; i < cols; i++)
+			x[i] = !last ? 1 : i == BIAS ? 6 : x[i] < 0 ? -1 : 1;
+	} else {
+		int writes = strstr(name, "attn_output") || strstr(name, "ffn_down");
+		int queries = strstr(name, "attn_q") || strstr(name, "attn_k");
+		double sd = writes ? 0.4 : queries ? 2 : 1;
+
+		normal(seed, name, x, (size_t)rows * (size_t)cols, sd / sqrt(cols));
+		for (int i = 0; writes && i < cols; i++)
+			x[BIAS * cols + i] = 0;
+	}
+}
+
+static int describe(struct gguf_writer *w, const struct vocab *v, struct err *err)
+{
+	return gguf_put_str(w, "general.architecture", "llama", err) ||
+	    gguf_put_str(w, "general.name", "tiny test model", err) ||
+	    gguf_put_u32(w, "llama.block_count", LAYERS, err) ||
+	    gguf_put_u32(w, "llama.context_length", CONTEXT, err) ||
+	    gguf_put_u32(w, "llama.embedding_length", WIDTH, err) ||
+	    gguf_put_u32(w, "llama.feed_forward_length", FFN, err) ||
+	    gguf_put_u32(w, "llama.attention.head_count", HEADS, err) ||
+	    gguf_put_u32(w, "llama.attention.head_count_kv", KV_HEADS, err) ||
+	    gguf_put_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f, err) ||
+	    gguf_put_f32(w, "llama.rope.freq_base", 10000, err) ||
+	    gguf_put_u32(w, "llama.rope.dimension_count", HEAD, err) ||
+	    gguf_put_u32(w, "llama.vocab_size", (uint32_t)v->ntokens, err) ||
+	    gguf_put_str(w, "tokenizer.ggml.model", "gpt2", err) ||
+	    gguf_put_str(w, "tokenizer.ggml.pre", "smollm", err) ||
+	    gguf_put_strs(w, "tokenizer.ggml.tokens", v->token, (size_t)v->ntokens, err) ||
+	    gguf_put_i32s(w, "tokenizer.ggml.token_type", v->type, (size_t)v->ntokens, err) ||
+	    gguf_put_strs(w, "tokenizer.ggml.merges", v->merge, (size_t)v->nmerges, err) ||
+	    gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 1, err) ||
+	    gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 2, err) ||
+	    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false, err) ||
+	    gguf_put_str(w, "tokenizer.chat_template", chat_template, err);
+}
+
+static size_t list_tensors(const struct vocab *v, enum tensor_type type, struct gguf_out_tensor *t,
+    struct arena *names)
+{
+	static const struct {
+		const char *name;
+		int rows, cols;         /* rows 0: a vector */
+	} parts[] = {
+		{ "attn_norm", 0, WIDTH },
+		{ "attn_q", HEADS * HEAD, WIDTH }, { "attn_k", KV_HEADS * HEAD, WIDTH },
+		{ "attn_v", KV_HEADS * HEAD, WIDTH }, { "attn_output", WIDTH, HEADS * HEAD },
+		{ "ffn_norm", 0, WIDTH },
+		{ "ffn_gate", FFN, WIDTH }, { "ffn_up", FFN, WIDTH }, { "ffn_down", WIDTH, FFN },
+	};
+	size_t n = 0;
+
+	t[n++] = (struct gguf_out_tensor){ "token_embd.weight", 2, { WIDTH, v->ntokens, 1, 1 }, type };
+	for (int l = 0; l < LAYERS; l++)
+		for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+			int rows = parts[p].rows;
+			t[n++] = (struct gguf_out_tensor){
+				arena_printf(names, "blk.%d.%s.weight", l, parts[p].name),
+				rows ? 2 : 1, { parts[p].cols, rows ? rows : 1, 1, 1 },
+				rows ? type : TENSOR_F32,
+			};
+		}
+	t[n++] = (struct gguf_out_tensor){ "output_norm.weight", 1, { WIDTH, 1, 1, 1 }, TENSOR_F32 };
+	return n;
+}
+
+static int write_model(const char *path, uint64_t seed, enum tensor_type type, struct err *err)
+{
+	static struct vocab v;
+	static float x[MAX_TOKENS * WIDTH];
+	struct gguf_out_tensor tensors[2 + 9 * LAYERS];
+	struct gguf_writer *w;
+	size_t n;
+
+	make_vocab(&v);
+	n = list_tensors(&v, type, tensors, &v.text);
+	if (!(w = gguf_create(path, NULL, NULL, tensors, n, err)))
+		return -1;
+	if (describe(w, &v, err) != 0) {
+		gguf_abort(w);
+		return -1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		fill(seed, tensors[i].name, &v, x, (int)tensors[i].dims[1], (int)tensors[i].dims[0]);
+		if (gguf_put_tensor(w, x, err) != 0) {
+			gguf_abort(w);
+			return -1;
+		}
+	}
+	arena_free(&v.text);
+	return gguf_commit(w, err);
+}
+
+int main(int argc, char **argv)
+{
+	int type = argc > 3 ? tensor_type_by_name(argv[3]) : TENSOR_F32;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	struct err err;
+
+	if (argc < 2 || argc > 4 || type < 0 || !tensor_writable((unsigned)type)) {
+		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q4_0|Q4_1]\n");
+		return 1;
+	}
+	if (write_model(argv[1], seed, (enum tensor_type)type, &err) != 0) {
+		fprintf(stderr, "mktiny: %s: %s\n", argv[1], err.msg);
+		return 1;
+	}
+	return 0;
+}
