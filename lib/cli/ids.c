@@ -1,4 +1,4 @@
-#include <fcntl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,23 +92,25 @@ static off_t whole_lines(const char *path, off_t *size)
 void cli_resume(struct cli *c)
 {
 	char *path = (char *)c->resume;
-	off_t size, whole = whole_lines(path, &size);
 	bool carry = c->output && strcmp(c->output, c->resume) == 0;
 	struct reader r = { 0 };
 	struct record rec;
-	off_t at = 0;
+	struct stat st;
+	off_t size, whole;
 	struct err err;
 	int got = 0;
 
-	if (access(path, F_OK) != 0)
+	if (stat(path, &st) != 0 && errno == ENOENT)
 		return;         /* nothing was done before */
+	if (!S_ISREG(st.st_mode))       /* it is read twice */
+		cli_die(c, EXIT_NOTHING, "--resume: %s is not a regular file", path);
+	whole = whole_lines(path, &size);
 	if (whole < size && !carry && same_file(path, STDOUT_FILENO) && ftruncate(STDOUT_FILENO, whole) != 0)
 		cli_die(c, EXIT_NOTHING, "%s: its last line is cut off and cannot be removed", path);
 	if (reader_open(&r, &path, 1, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);
 	while ((got = reader_next(&r, &err)) == 1) {
-		at = (off_t)r.bytes_done;
-		if (at > whole)
+		if ((off_t)r.bytes_done > whole)
 			break;
 		if (record_parse(&rec, r.line, r.len, &err) != 0)
 			cli_die(c, EXIT_NOTHING, "%s:%ld: %s", path, r.lineno, err.msg);
