@@ -100,8 +100,11 @@ void cli_resume(struct cli *c)
 	struct err err;
 	int got = 0;
 
-	if (stat(path, &st) != 0 && errno == ENOENT)
-		return;         /* nothing was done before */
+	if (stat(path, &st) != 0) {
+		if (errno == ENOENT)
+			return; /* nothing was done before */
+		cli_die(c, EXIT_NOTHING, "--resume: %s: %s", path, strerror(errno));
+	}
 	if (!S_ISREG(st.st_mode))       /* it is read twice */
 		cli_die(c, EXIT_NOTHING, "--resume: %s is not a regular file", path);
 	whole = whole_lines(path, &size);

@@ -19,6 +19,9 @@ static void add_options(struct training *t, struct cli_tool *tool, const struct 
 		    .min = 1, .max = 1e6 },
 		{ OPT_INT, "batch", .value = &p->batch, .arg = "N", .help = "records of a step [{}]",
 		    .min = 1, .max = 1e6 },
+		{ OPT_INT, "pack", .value = &p->pack, .arg = "N",
+		    .help = "tokens that go through the model at once, where records are shorter; "
+		    "more is faster and takes more memory [{}]", .min = 1, .max = 1 << 20 },
 		{ OPT_DOUBLE, "lr", .value = &p->lr, .arg = "X", .help = "learning rate [{}]", .min = 0, .max = 1 },
 		{ OPT_STRING, "schedule", .value = &t->schedule_name, .arg = "NAME",
 		    .help = "its course: cosine, linear or constant [{}]" },
@@ -86,6 +89,7 @@ void training_start(struct training *t, struct cli_tool *tool, const struct opt 
 	struct err err;
 
 	t->type_name = "F32";
+	t->plan.pack = 1024;
 	add_options(t, tool, own);
 	cli_start(c, tool, argc, argv);
 	check_options(t);
@@ -140,15 +144,22 @@ void training_read(struct training *t, training_add *add)
 		    (unsigned long long)t->too_long, t->max_length, (unsigned long long)c->nfailed);
 }
 
-static void largest(const struct examples *e, int *tokens, int *targets)
+/* Bounds of what goes through the model at once. */
+static void largest(const struct training *t, int *tokens, int *targets)
 {
-	*tokens = *targets = 0;
+	const struct examples *e = &t->examples;
+	int64_t all = 0, all_targets = 0;
+
+	*tokens = 0;
 	for (uint32_t i = 0; i < e->n; i++) {
+		all += example_tokens(&e->v[i]);
+		all_targets += example_targets(&e->v[i]);
 		if (example_tokens(&e->v[i]) > *tokens)
 			*tokens = example_tokens(&e->v[i]);
-		if (example_targets(&e->v[i]) > *targets)
-			*targets = example_targets(&e->v[i]);
 	}
+	if (*tokens < t->plan.pack)
+		*tokens = all < t->plan.pack ? (int)all : t->plan.pack;
+	*targets = all_targets < *tokens ? (int)all_targets : *tokens;
 }
 
 void training_open(struct training *t)
@@ -165,7 +176,7 @@ void training_open(struct training *t)
 	if (!t->trainer || trainer_check_type(t->trainer, t->type, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);
 	trainer_weights(t->trainer, &n);
-	largest(&t->examples, &tokens, &targets);
+	largest(t, &tokens, &targets);
 	need = 4.0 * sizeof(float) * (double)n + (double)trainer_bytes(t->trainer, tokens, targets, true);
 	if (!c->quiet)
 		cli_warn(c, "%u %s, %llu steps, %.1f GiB of memory: %.1f for %.4g million weights, "
