@@ -42,7 +42,7 @@ struct llm_request {
 enum llm_finish { LLM_STOP, LLM_LENGTH };
 
 struct llm_completion {
-	char *text;             /* valid UTF-8 (broken bytes became U+FFFD, U+0000 too), without the end-of-turn token */
+	char *text;             /* UTF-8 (broken bytes and U+0000 became U+FFFD), without the turn's end */
 	int tokens;             /* generated, the end-of-turn token not counted */
 	enum llm_finish finish;
 	int choice;             /* index into choices, or -1 */

@@ -127,7 +127,8 @@ static int check_request(const struct llm_request *r, struct err *err)
 	if (!isfinite(p->temperature) || p->temperature < 0)
 		return err_set(err, "a temperature of %g; it must not be negative", p->temperature);
 	if (!r->nchoices && (!(p->top_p > 0 && p->top_p <= 1) || p->top_k < 0 || p->max_tokens < 1))
-		return err_set(err, "top-p %g, top-k %d, %d tokens: out of range", p->top_p, p->top_k, p->max_tokens);
+		return err_set(err, "top-p %g, top-k %d, %d tokens: out of range", p->top_p, p->top_k,
+		    p->max_tokens);
 	for (int i = 0; i < r->nmessages; i++)
 		if (check_text(r->messages[i].content, "message", i, err) != 0)
 			return -1;
@@ -156,9 +157,11 @@ static int fit(const struct llm *l, struct request *r, struct err *err)
 	for (int i = 0; i < r->nchoices; i++)
 		more = r->choice[i].n > more ? r->choice[i].n : more;
 	if (prompt > (size_t)context)
-		return err_set(err, "prompt of %zu tokens is longer than the model's context of %d tokens", prompt, context);
+		return err_set(err, "prompt of %zu tokens is longer than the model's context of %d tokens",
+		    prompt, context);
 	if (more > (size_t)context - prompt)
-		return err_set(err, "prompt of %zu tokens leaves no room for an answer in the model's context of %d tokens",
+		return err_set(err,
+		    "prompt of %zu tokens leaves no room for an answer in the model's context of %d tokens",
 		    prompt, context);
 	if (!r->nchoices) {
 		const int left = context - (int)prompt;
@@ -167,12 +170,14 @@ static int fit(const struct llm *l, struct request *r, struct err *err)
 	}
 	/* A fork takes a copy of the prompt's last block. */
 	if (engine_blocks_needed(l->engine, -1, (int)(prompt + more)) + 1 > engine_blocks_total(l->engine))
-		return err_set(err, "prompt of %zu tokens and %zu new ones need more than the key/value cache's %d positions",
+		return err_set(err,
+		    "prompt of %zu tokens and %zu new ones need more than the key/value cache's %d positions",
 		    prompt, more, engine_positions(l->engine));
 	return 0;
 }
 
-static struct request *request_new(const struct llm *l, const struct llm_request *q, void *tag, struct err *err)
+static struct request *request_new(const struct llm *l, const struct llm_request *q, void *tag,
+    struct err *err)
 {
 	struct request *r = mem_zalloc(1, sizeof *r);
 	r->tag = tag;
@@ -251,7 +256,8 @@ static char *clean_text(const char *s, size_t len)
 	return buf_take(&b);
 }
 
-void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out, enum llm_finish finish)
+void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out,
+    enum llm_finish finish)
 {
 	struct buf b = { 0 };
 	for (size_t i = 0; i < out->n; i++)

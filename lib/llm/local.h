@@ -60,7 +60,7 @@ struct llm {
 	struct engine *engine;
 	int batch;
 	int32_t end_of_turn, eos;
-	struct request *head, *tail;    /* in the order they came; the head's prompt runs or its branches start */
+	struct request *head, *tail;    /* as they came; the head's prompt runs or its branches start */
 	struct branch *slots;           /* batch of them */
 	int nrunning;
 	float *logits;                  /* of a step: (max_logits, V) */
@@ -87,7 +87,8 @@ int local_step(struct llm *l, struct err *err);         /* runs one step of the 
 
 /* local.c: called by the schedule when a request's branches have all ended */
 void local_answer(struct llm *l, struct request *r);
-void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out, enum llm_finish finish);
+void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out,
+    enum llm_finish finish);
 
 /* prefix.c */
 /* A sequence that holds the longest known beginning of ids, at most all but

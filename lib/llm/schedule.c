@@ -217,16 +217,17 @@ static void collect_rows(struct llm *l, struct step *s)
 			continue;
 		const struct ids *ids = &b->r->choice[b->index];
 		b->row = s->nlogits;
-		for (; b->fed + 1 < (int)ids->n && s->n < ENGINE_MAX_ROWS && s->nlogits + 1 < l->max_logits; b->fed++) {
-			add_row(s, b->seq, ids->v[b->fed], true);
+		while (b->fed + 1 < (int)ids->n && s->n < ENGINE_MAX_ROWS && s->nlogits + 1 < l->max_logits) {
+			add_row(s, b->seq, ids->v[b->fed++], true);
 			b->nrows++;
 		}
 	}
 	struct request *r = l->head;
 	if (!r || r->seq < 0 || r->logits)
 		return;
-	for (int at = engine_seq_length(l->engine, r->seq); at < (int)r->prompt.n && s->n < ENGINE_MAX_ROWS; at++)
-		add_row(s, r->seq, r->prompt.v[at], at + 1 == (int)r->prompt.n);
+	const int n = (int)r->prompt.n;
+	for (int at = engine_seq_length(l->engine, r->seq); at < n && s->n < ENGINE_MAX_ROWS; at++)
+		add_row(s, r->seq, r->prompt.v[at], at + 1 == n);
 }
 
 /* What the step's logits say to one slot: a draw, or log-probabilities. */

@@ -55,9 +55,10 @@ static int make_scratch(struct engine *e, bool exact, struct err *err)
 		float **p;
 		int n;
 	} all[] = {
-		{ &e->x, c->width }, { &e->norm, c->width }, { &e->out, c->width }, { &e->q, q }, { &e->att, q },
-		{ &e->k, kv }, { &e->v, kv }, { &e->gate, c->ffn }, { &e->up, c->ffn }, { &e->cosine, c->rope_dims / 2 },
-		{ &e->sine, c->rope_dims / 2 },
+		{ &e->x, c->width }, { &e->norm, c->width }, { &e->out, c->width },
+		{ &e->q, q }, { &e->att, q }, { &e->k, kv }, { &e->v, kv },
+		{ &e->gate, c->ffn }, { &e->up, c->ffn },
+		{ &e->cosine, c->rope_dims / 2 }, { &e->sine, c->rope_dims / 2 },
 	};
 	size_t floats = 0;
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -69,9 +70,11 @@ static int make_scratch(struct engine *e, bool exact, struct err *err)
 		*all[i].p = e->scratch + floats;
 		floats += padded(all[i].n) * ENGINE_MAX_ROWS;
 	}
+	/* no row of a matrix is longer than EXACT_FLOATS or one of these */
 	int longest = c->width > c->ffn ? c->width : c->ffn;
 	longest = longest > q ? longest : q;
-	if (exact && !(e->exact = mem_try((size_t)(longest > EXACT_FLOATS ? longest : EXACT_FLOATS), sizeof(float))))
+	longest = longest > EXACT_FLOATS ? longest : EXACT_FLOATS;
+	if (exact && !(e->exact = mem_try((size_t)longest, sizeof(float))))
 		return err_set(err, "not enough memory for a dequantised matrix");
 	return 0;
 }
@@ -86,13 +89,14 @@ static int make_cache(struct engine *e, size_t bytes, struct err *err)
 	if (bytes == 0 && total < context)
 		total = context;
 	if (total < 2)
-		return err_set(err, "a key/value cache of %zu bytes is too small; %d positions take %zu", bytes,
-		    2 * KV_POSITIONS, 2 * block);
+		return err_set(err, "a key/value cache of %zu bytes is too small; %d positions take %zu",
+		    bytes, 2 * KV_POSITIONS, 2 * block);
 	e->kv = kv_new(total < MOST_BLOCKS ? (int)total : MOST_BLOCKS, block / sizeof(float));
 	return 0;
 }
 
-struct engine *engine_new(const struct model *m, struct pool *pool, const struct engine_options *o, struct err *err)
+struct engine *engine_new(const struct model *m, struct pool *pool, const struct engine_options *o,
+    struct err *err)
 {
 	struct engine *e = mem_zalloc(1, sizeof *e);
 	const int d = m->config.head_size;
@@ -196,10 +200,10 @@ static void embed_row(struct engine *e, int i, int32_t token)
 	const struct model_config *c = &e->m->config;
 	const struct gguf_tensor *w = e->m->embd;
 	const size_t row_size = w->size / (size_t)w->dims[1];
-	kernels()->unpack(w->type, (const char *)w->data + (size_t)token * row_size, e->x + (size_t)i * (size_t)c->width,
-	    (size_t)c->width);
-	op_rope_angles(e->cosine + (size_t)i * (size_t)(c->rope_dims / 2), e->sine + (size_t)i * (size_t)(c->rope_dims / 2),
-	    c->rope_dims, e->rows[i].pos, e->m->rope_inv_freq);
+	kernels()->unpack(w->type, (const char *)w->data + (size_t)token * row_size,
+	    e->x + (size_t)i * (size_t)c->width, (size_t)c->width);
+	const size_t at = (size_t)i * (size_t)(c->rope_dims / 2);
+	op_rope_angles(e->cosine + at, e->sine + at, c->rope_dims, e->rows[i].pos, e->m->rope_inv_freq);
 }
 
 static void norm_row(void *arg, int i)
@@ -240,7 +244,8 @@ static void store_row(void *arg, int i)
 	for (int h = 0; h < c->kv_heads; h++, to += e->head_floats, k += d, v += d) {
 		for (int j = 0; j < d; j++)
 			to[j * KV_POSITIONS + pos % KV_POSITIONS] = k[j];
-		memcpy(to + d * KV_POSITIONS + pos % KV_POSITIONS * e->v_stride, v, sizeof(float) * (size_t)d);
+		float *value = to + d * KV_POSITIONS + pos % KV_POSITIONS * e->v_stride;
+		memcpy(value, v, sizeof(float) * (size_t)d);
 	}
 }
 
@@ -277,7 +282,7 @@ static void swiglu_row(void *arg, int i)
 static void keep_wanted(struct engine *e)
 {
 	const size_t width = (size_t)e->m->config.width;
-	const size_t q = (size_t)(e->m->config.heads * e->m->config.head_size);
+	const size_t q = (size_t)e->m->config.heads * (size_t)e->m->config.head_size;
 	int n = 0;
 	for (int i = 0; i < e->nrows; i++) {
 		if (!e->rows[i].logits)
@@ -297,10 +302,11 @@ static void run_layer(struct engine *e, int index)
 {
 	const struct model_config *c = &e->m->config;
 	const struct layer_tensors *l = &e->m->layer[index];
-	const size_t q = (size_t)(c->heads * c->head_size), kv = (size_t)(c->kv_heads * c->head_size);
+	const size_t d = (size_t)c->head_size, q = (size_t)c->heads * d, kv = (size_t)c->kv_heads * d;
 	const size_t width = (size_t)c->width, ffn = (size_t)c->ffn;
 	e->layer_index = index;
-	products(e, (struct matmul[]){ { e->q, q, l->q }, { e->k, kv, l->k }, { e->v, kv, l->v } }, 3, e->norm, e->nrows);
+	products(e, (struct matmul[]){ { e->q, q, l->q }, { e->k, kv, l->k }, { e->v, kv, l->v } }, 3,
+	    e->norm, e->nrows);
 	each_row(e, store_row);
 	if (index == c->layers - 1)
 		keep_wanted(e);
@@ -310,7 +316,8 @@ static void run_layer(struct engine *e, int index)
 	products(e, &(struct matmul){ e->out, width, l->o }, 1, e->att, e->nrows);
 	e->norm_weight = l->ffn_norm;
 	each_row(e, add_norm_row);
-	products(e, (struct matmul[]){ { e->gate, ffn, l->gate }, { e->up, ffn, l->up } }, 2, e->norm, e->nrows);
+	products(e, (struct matmul[]){ { e->gate, ffn, l->gate }, { e->up, ffn, l->up } }, 2, e->norm,
+	    e->nrows);
 	each_row(e, swiglu_row);
 	products(e, &(struct matmul){ e->out, width, l->down }, 1, e->gate, e->nrows);
 	e->norm_weight = index + 1 < c->layers ? e->m->layer[index + 1].attn_norm : e->m->output_norm;
@@ -330,7 +337,8 @@ static int append(struct engine *e, const struct engine_row *rows, int n, struct
 		const int length = kv_seq_length(e->kv, seq);
 		int bad = 0;
 		if (more > e->m->config.context - length)
-			bad = err_set(err, "%d tokens after %d are more than the model's context of %d tokens", more, length,
+			bad = err_set(err,
+			    "%d tokens after %d are more than the model's context of %d tokens", more, length,
 			    e->m->config.context);
 		if (bad || kv_extend(e->kv, seq, more, err) != 0) {
 			/* back, to where each run began */
@@ -363,6 +371,7 @@ static int check_rows(const struct engine *e, const struct engine_row *rows, int
 int engine_step(struct engine *e, const struct engine_row *rows, int n, float *logits, struct err *err)
 {
 	const struct model *m = e->m;
+	const size_t vocab = (size_t)m->config.vocab;
 	if (check_rows(e, rows, n, err) != 0 || append(e, rows, n, err) != 0)
 		return -1;
 	for (int i = 0; i < n; i++)
@@ -372,6 +381,6 @@ int engine_step(struct engine *e, const struct engine_row *rows, int n, float *l
 	for (int i = 0; i < m->config.layers; i++)
 		run_layer(e, i);
 	if (e->nrows > 0)
-		products(e, &(struct matmul){ logits, (size_t)m->config.vocab, m->output }, 1, e->norm, e->nrows);
+		products(e, &(struct matmul){ logits, vocab, m->output }, 1, e->norm, e->nrows);
 	return 0;
 }

@@ -25,7 +25,7 @@ struct engine;
 
 struct engine_options {
 	size_t kv_bytes;        /* bound of the cache; 0: 1 GiB, or one context's worth where that is more */
-	bool exact;             /* products by dequantisation and OpenBLAS: the reference path (not batch-invariant) */
+	bool exact;             /* products by OpenBLAS: the reference; not batch-invariant */
 };
 
 struct engine_row {
@@ -36,7 +36,8 @@ struct engine_row {
 
 enum { ENGINE_MAX_ROWS = 256 };         /* rows in one step */
 
-struct engine *engine_new(const struct model *m, struct pool *pool, const struct engine_options *o, struct err *err);
+struct engine *engine_new(const struct model *m, struct pool *pool, const struct engine_options *o,
+    struct err *err);
 void engine_free(struct engine *e);
 
 int engine_seq_new(struct engine *e);                   /* an empty sequence */

@@ -121,16 +121,17 @@ static int read_config(const struct gguf *g, struct model_config *c, struct err 
 	    size_of(g, "rope.dimension_count", false, &c->rope_dims, err) != 0)
 		return -1;
 	if (value_length != c->head_size)
-		return err_set(err, "keys of %d and values of %d elements a head are not supported", c->head_size,
-		    value_length);
+		return err_set(err, "keys of %d and values of %d elements a head are not supported",
+		    c->head_size, value_length);
 	if (c->heads % c->kv_heads != 0)
 		return err_set(err, "%d heads cannot share %d key/value heads evenly", c->heads, c->kv_heads);
 	if (c->head_size > MAX_HEAD_SIZE || (int64_t)c->heads * c->head_size > MOST)
-		return err_set(err, "%d heads of %d elements are not supported; %d elements are the most", c->heads,
-		    c->head_size, MAX_HEAD_SIZE);
+		return err_set(err, "%d heads of %d elements are not supported; %d elements are the most",
+		    c->heads, c->head_size, MAX_HEAD_SIZE);
 	if (c->rope_dims % 2 != 0 || c->rope_dims > c->head_size)
-		return err_set(err, "\"llama.rope.dimension_count\" is %d; an even number up to %d is possible",
-		    c->rope_dims, c->head_size);
+		return err_set(err,
+		    "\"llama.rope.dimension_count\" is %d; an even number up to %d is possible", c->rope_dims,
+		    c->head_size);
 	return limit_to_window(g, c, err);
 }
 
@@ -146,7 +147,8 @@ static const struct gguf_tensor *tensor_of(const struct gguf *g, const char *nam
 	}
 	if (!tensor_readable(t->type)) {
 		const char *type = tensor_type_name(t->type);
-		err_set(err, "%s: tensor type %s (%u) is not supported", name, type ? type : "unknown", t->type);
+		err_set(err, "%s: tensor type %s (%u) is not supported", name, type ? type : "unknown",
+		    t->type);
 		return NULL;
 	}
 	if (t->dims[0] != cols || t->dims[1] != (rows ? rows : 1) || t->dims[2] != 1 || t->dims[3] != 1) {
@@ -154,8 +156,8 @@ static const struct gguf_tensor *tensor_of(const struct gguf *g, const char *nam
 			err_set(err, "%s has the shape %lld x %lld; %lld x %lld was expected", name,
 			    (long long)t->dims[0], (long long)t->dims[1], (long long)cols, (long long)rows);
 		else
-			err_set(err, "%s has %lld x %lld elements; %lld were expected", name, (long long)t->dims[0],
-			    (long long)t->dims[1], (long long)cols);
+			err_set(err, "%s has %lld x %lld elements; %lld were expected", name,
+			    (long long)t->dims[0], (long long)t->dims[1], (long long)cols);
 		return NULL;
 	}
 	if (!rows && t->type != TENSOR_F32) {
@@ -225,7 +227,8 @@ static int find_tensors(struct model *m, struct err *err)
 		return -1;
 	/* Before memory is taken for them. */
 	if ((size_t)c->layers > g->ntensors / 9)
-		return err_set(err, "%d layers are announced, but the file has only %zu tensors", c->layers, g->ntensors);
+		return err_set(err, "%d layers are announced, but the file has only %zu tensors", c->layers,
+		    g->ntensors);
 	m->layer = mem_zalloc((size_t)c->layers, sizeof *m->layer);
 	for (int i = 0; i < c->layers; i++)
 		if (find_layer(g, c, i, &m->layer[i], err) != 0)
@@ -235,12 +238,13 @@ static int find_tensors(struct model *m, struct err *err)
 
 static bool is_used(const struct model *m, const struct gguf_tensor *t)
 {
-	if (t == m->embd || t == m->output || t == m->output_norm || strcmp(t->name, "rope_freqs.weight") == 0)
+	if (t == m->embd || t == m->output || t == m->output_norm ||
+	    strcmp(t->name, "rope_freqs.weight") == 0)
 		return true;
 	for (int i = 0; i < m->config.layers; i++) {
 		const struct layer_tensors *l = &m->layer[i];
-		if (t == l->attn_norm || t == l->q || t == l->k || t == l->v || t == l->o || t == l->ffn_norm ||
-		    t == l->gate || t == l->up || t == l->down)
+		if (t == l->attn_norm || t == l->q || t == l->k || t == l->v || t == l->o ||
+		    t == l->ffn_norm || t == l->gate || t == l->up || t == l->down)
 			return true;
 	}
 	return false;
@@ -276,7 +280,8 @@ static int rope_frequencies(struct model *m, struct err *err)
 	for (int i = 0; i < n; i++) {
 		if (factor && !(factor[i] > 0))
 			return err_set(err, "rope_freqs.weight: element %d is not positive", i);
-		m->rope_inv_freq[i] = (float)(pow(c->rope_base, -2.0 * i / c->rope_dims) / (factor ? factor[i] : 1));
+		m->rope_inv_freq[i] = (float)(pow(c->rope_base, -2.0 * i / c->rope_dims) /
+		    (factor ? factor[i] : 1));
 	}
 	return 0;
 }
@@ -298,8 +303,9 @@ struct model *model_open(const char *path, const char *chat_template, struct err
 	struct model *m = mem_zalloc(1, sizeof *m);
 	m->path = mem_strdup(path);
 	if (!(m->gguf = gguf_open(path, err)) || check_kind(m->gguf, err) != 0 ||
-	    read_config(m->gguf, &m->config, err) != 0 || find_tensors(m, err) != 0 || check_all_used(m, err) != 0 ||
-	    rope_frequencies(m, err) != 0 || open_text(m, chat_template, err) != 0) {
+	    read_config(m->gguf, &m->config, err) != 0 || find_tensors(m, err) != 0 ||
+	    check_all_used(m, err) != 0 || rope_frequencies(m, err) != 0 ||
+	    open_text(m, chat_template, err) != 0) {
 		model_close(m);
 		return NULL;
 	}

@@ -40,12 +40,12 @@ struct model {
 	struct gguf *gguf;
 	struct model_config config;
 	struct tokenizer *tokenizer;
-	struct chat *chat;                              /* NULL where the file has no template and none was named */
+	struct chat *chat;                              /* NULL: none in the file, none named */
 	const struct gguf_tensor *embd;                 /* (V, C) */
 	const struct gguf_tensor *output_norm;          /* (C) */
 	const struct gguf_tensor *output;               /* (V, C); == embd where tied */
 	struct layer_tensors *layer;                    /* L */
-	float *rope_inv_freq;                           /* rope_dims / 2; base^(-2i/dims) over rope_freqs.weight's factors */
+	float *rope_inv_freq;                           /* rope_dims / 2: base^(-2i/dims) over factors */
 };
 
 /* Checks everything: the architecture, that each tensor is there with the

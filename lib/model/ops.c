@@ -37,11 +37,13 @@ void op_rope_angles(float *cosine, float *sine, int rope_dims, int pos, const fl
 	}
 }
 
-void op_rope_turn(float *x, int heads, int head_size, int rope_dims, const float *cosine, const float *sine, int dir)
+void op_rope_turn(float *x, int heads, int head_size, int rope_dims, const float *cosine, const float *sine,
+    int dir)
 {
 	for (int h = 0; h < heads; h++, x += head_size)
 		for (int i = 0; i < rope_dims / 2; i++) {
-			const float a = x[2 * i], b = x[2 * i + 1], c = cosine[i], s = dir < 0 ? -sine[i] : sine[i];
+			const float a = x[2 * i], b = x[2 * i + 1];
+			const float c = cosine[i], s = dir < 0 ? -sine[i] : sine[i];
 			x[2 * i] = a * c - b * s;
 			x[2 * i + 1] = a * s + b * c;
 		}

@@ -124,7 +124,8 @@ static int take_until(const float *logits, const float *weight, int *id, int n, 
 	return n - left;
 }
 
-int sample_token(const struct sampler *s, const float *logits, int vocab, double u, struct sampler_scratch *scratch)
+int sample_token(const struct sampler *s, const float *logits, int vocab, double u,
+    struct sampler_scratch *scratch)
 {
 	const int best = largest(logits, vocab);
 	float *weight = scratch->weight;
@@ -150,7 +151,8 @@ int sample_token(const struct sampler *s, const float *logits, int vocab, double
 	} else {
 		n = above(weight, vocab, (1 - s->top_p) * mass / vocab, id);
 	}
-	const int taken = take_until(logits, weight, id, n, s->top_p >= 1 ? INFINITY : s->top_p * mass, &mass);
+	const int taken = take_until(logits, weight, id, n, s->top_p >= 1 ? INFINITY : s->top_p * mass,
+	    &mass);
 	for (int i = n - 1; i > n - taken; i--) {
 		sum += (double)weight[id[i]];
 		if (sum > u * mass)

@@ -14,6 +14,7 @@ void sampler_scratch_free(struct sampler_scratch *s);
 
 /* u: uniform in [0, 1). Does not sort the vocabulary: only what is needed of
  * its top is selected. Equal logits are ordered by id. */
-int sample_token(const struct sampler *s, const float *logits, int vocab, double u, struct sampler_scratch *scratch);
+int sample_token(const struct sampler *s, const float *logits, int vocab, double u,
+    struct sampler_scratch *scratch);
 
 #endif

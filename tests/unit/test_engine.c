@@ -13,12 +13,12 @@ enum { V = TINY_VOCAB, N = 150 };
 /* Grouped queries, heads that are no multiple of sixteen, a part of them
  * turned, columns that are no multiple of sixteen. */
 static const struct tiny odd = {
-	.layers = 3, .width = 60, .heads = 10, .kv_heads = 2, .head_size = 18, .ffn = 100, .context = 200, .rope_dims = 12,
-	.type = TENSOR_F32, .untied = true, .seed = 5,
+	.layers = 3, .width = 60, .heads = 10, .kv_heads = 2, .head_size = 18, .ffn = 100, .context = 200,
+	.rope_dims = 12, .type = TENSOR_F32, .untied = true, .seed = 5,
 };
 static const struct tiny quantised = {
-	.layers = 2, .width = 64, .heads = 4, .kv_heads = 4, .head_size = 16, .ffn = 96, .context = 200, .rope_dims = 16,
-	.type = TENSOR_Q4_1, .seed = 6,
+	.layers = 2, .width = 64, .heads = 4, .kv_heads = 4, .head_size = 16, .ffn = 96, .context = 200,
+	.rope_dims = 16, .type = TENSOR_Q4_1, .seed = 6,
 };
 
 static const char *best;        /* this CPU's kernels */
@@ -82,7 +82,8 @@ static void product(double *y, const double *x, const struct gguf_tensor *w)
 	const int cols = (int)w->dims[0], rows = (int)w->dims[1];
 	float *values = mem_zalloc((size_t)cols, sizeof *values);
 	for (int j = 0; j < rows; j++) {
-		dequantize_row(w->type, (const char *)w->data + (size_t)j * (w->size / (size_t)rows), values, (size_t)cols);
+		dequantize_row(w->type, (const char *)w->data + (size_t)j * (w->size / (size_t)rows), values,
+		    (size_t)cols);
 		y[j] = 0;
 		for (int i = 0; i < cols; i++)
 			y[j] += x[i] * (double)values[i];
@@ -97,7 +98,8 @@ static void norm(double *y, const double *x, const struct gguf_tensor *w)
 	for (int i = 0; i < n; i++)
 		ss += x[i] * x[i];
 	for (int i = 0; i < n; i++)
-		y[i] = x[i] / sqrt(ss / n + (double)model->config.norm_eps) * (double)((const float *)w->data)[i];
+		y[i] = x[i] / sqrt(ss / n + (double)model->config.norm_eps) *
+		    (double)((const float *)w->data)[i];
 }
 
 static void turn(double *x, int heads, int pos)
@@ -105,7 +107,8 @@ static void turn(double *x, int heads, int pos)
 	const struct model_config *c = &model->config;
 	for (int h = 0; h < heads; h++, x += c->head_size)
 		for (int i = 0; i < c->rope_dims; i += 2) {
-			const double a = pos * pow((double)c->rope_base, -(double)i / c->rope_dims), u = x[i], v = x[i + 1];
+			const double a = pos * pow((double)c->rope_base, -(double)i / c->rope_dims);
+			const double u = x[i], v = x[i + 1];
 			x[i] = u * cos(a) - v * sin(a);
 			x[i + 1] = u * sin(a) + v * cos(a);
 		}
@@ -139,10 +142,11 @@ static void attention(double *out, const double *q, int layer, int pos)
 static void forward(int32_t token, int pos, double *logits)
 {
 	const struct model_config *c = &model->config;
-	double x[MAX_WIDTH], a[MAX_WIDTH], b[MAX_WIDTH], q[MAX_WIDTH];
-	float values[MAX_WIDTH];
+	double x[MAX_WIDTH] = { 0 }, a[MAX_WIDTH] = { 0 }, b[MAX_WIDTH] = { 0 }, q[MAX_WIDTH] = { 0 };
+	float values[MAX_WIDTH] = { 0 };
 	const struct gguf_tensor *w = model->embd;
-	dequantize_row(w->type, (const char *)w->data + (size_t)token * (w->size / V), values, (size_t)c->width);
+	dequantize_row(w->type, (const char *)w->data + (size_t)token * (w->size / V), values,
+	    (size_t)c->width);
 	for (int i = 0; i < c->width; i++)
 		x[i] = (double)values[i];
 	for (int l = 0; l < c->layers; l++) {
@@ -175,11 +179,12 @@ static void logits_are_those_of_plain_loops(void)
 	static const char *const names[] = { "avx512", "avx2", "portable" };
 	struct err err = { "" };
 	float *logits = new_logits();
-	double wanted[V], largest = 0;
+	double wanted[V] = { 0 }, largest = 0;
 	for (int path = 0; path < 4; path++) {
 		if (path < 3 && matmul_force(names[path]) != 0)
 			continue;
-		struct engine *e = engine_new(model, pool, &(struct engine_options){ .exact = path == 3 }, &err);
+		struct engine *e = engine_new(model, pool, &(struct engine_options){ .exact = path == 3 },
+		    &err);
 		feed(e, engine_seq_new(e), 0, N, 40, logits);
 		for (int i = 0; i < N; i++) {
 			forward(ids[i], i, wanted);
@@ -288,7 +293,8 @@ static void forks_are_as_if_fed_anew(void)
 	feed(e, parent, 0, 90, 64, a);
 	feed(e, parent, 90, N, 64, a + (size_t)90 * V);
 	for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-		const int n = cuts[i], child = engine_seq_fork_at(e, parent, n), twin = engine_seq_fork(e, child);
+		const int n = cuts[i], child = engine_seq_fork_at(e, parent, n);
+		const int twin = engine_seq_fork(e, child);
 		CHECK(engine_seq_length(e, child) == n && engine_seq_length(e, twin) == n);
 		/* the twin goes another way first */
 		struct err err;
@@ -346,7 +352,8 @@ static struct engine *small_engine(int blocks)
 {
 	const struct model_config *c = &model->config;
 	const int padded = (c->head_size + 15) / 16 * 16;
-	return new_engine(pool, (size_t)blocks * 32 * (size_t)(c->layers * c->kv_heads * (c->head_size + padded)) * 4);
+	const int heads = c->layers * c->kv_heads;
+	return new_engine(pool, (size_t)blocks * 32 * (size_t)(heads * (c->head_size + padded)) * 4);
 }
 
 static void a_step_that_does_not_fit_changes_nothing(void)

@@ -10,8 +10,8 @@
 #include "tiny_model.h"
 
 static const struct tiny shape = {
-	.layers = 2, .width = 48, .heads = 6, .kv_heads = 2, .head_size = 8, .ffn = 64, .context = 256, .rope_dims = 8,
-	.type = TENSOR_F32, .seed = 9,
+	.layers = 2, .width = 48, .heads = 6, .kv_heads = 2, .head_size = 8, .ffn = 64, .context = 256,
+	.rope_dims = 8, .type = TENSOR_F32, .seed = 9,
 };
 
 enum { REQUESTS = 12, BLOCK = 32 * 2 * 2 * (8 + 16) * 4 };
@@ -37,8 +37,8 @@ static void make_messages(void)
 {
 	static const char rubric[] = "Read the question and the answer, and say what it is worth. ";
 	for (int i = 0; i < REQUESTS; i++) {
-		snprintf(contents[i], sizeof contents[i], "%sQuestion %d.%s%d", i % 4 == 3 ? "" : rubric, i / 4,
-		    i % 2 ? " Some more words, then number " : " ", i);
+		snprintf(contents[i], sizeof contents[i], "%sQuestion %d.%s%d", i % 4 == 3 ? "" : rubric,
+		    i / 4, i % 2 ? " Some more words, then number " : " ", i);
 		messages[i] = (struct message){ "user", contents[i] };
 	}
 	/* one twice */
@@ -49,9 +49,12 @@ static struct llm_request request(int i)
 {
 	return (struct llm_request){
 		.messages = &messages[i], .nmessages = 1, .n = 1 + i % 4 * 3,
-		.params = { .temperature = i == 5 ? 0 : 0.9, .top_p = i % 3 ? 0.95 : 1, .top_k = i == 8 ? 20 : 0,
-			.max_tokens = 10 + 9 * i },
-		.seed = 11, .id = i == 7 ? "six again" : messages[i].content, .stage = "test", .first = (uint64_t)i,
+		.params = {
+			.temperature = i == 5 ? 0 : 0.9, .top_p = i % 3 ? 0.95 : 1, .top_k = i == 8 ? 20 : 0,
+			.max_tokens = 10 + 9 * i,
+		},
+		.seed = 11, .id = i == 7 ? "six again" : messages[i].content, .stage = "test",
+		.first = (uint64_t)i,
 		.prefix = i % 5 == 4 ? "So far, so good" : NULL,
 	};
 }
@@ -85,7 +88,7 @@ static char *run_all(struct llm *l, int order)
 {
 	static int tags[2 * REQUESTS];
 	struct buf all = { 0 }, texts[2 * REQUESTS] = { 0 };
-	struct llm_answer *a;
+	struct llm_answer *a = NULL;
 	struct err err = { "" };
 	int submitted = 0, answered = 0, got;
 	do {
@@ -116,12 +119,12 @@ static char *run_all(struct llm *l, int order)
 static void answers_do_not_depend_on_batch_threads_cache_or_order(void)
 {
 	static const struct {
-		int batch, threads, order;
-		size_t kv_blocks;
+		int batch, threads, order, kv_blocks;
 		bool keep;
 	} ways[] = {
-		{ 2, 1, 0, 0, true }, { 16, 1, 0, 0, true }, { 16, 2, 0, 0, false }, { 5, 2, 1, 0, true },
-		{ 100, 1, 5, 0, true }, { 16, 1, 0, 11, true }, { 16, 1, 1, 14, false }, { 3, 1, 11, 30, true },
+		{ 2, 1, 0, 0, true }, { 16, 1, 0, 0, true }, { 16, 2, 0, 0, false },
+		{ 5, 2, 1, 0, true }, { 100, 1, 5, 0, true }, { 16, 1, 0, 11, true },
+		{ 16, 1, 1, 14, false }, { 3, 1, 11, 30, true },
 	};
 	struct llm *l = open_llm(1, 1, 0);
 	local_keep_prefixes(l, false);
@@ -132,7 +135,7 @@ static void answers_do_not_depend_on_batch_threads_cache_or_order(void)
 	free(again);
 	llm_close(l);
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-		l = open_llm(ways[i].batch, ways[i].threads, ways[i].kv_blocks * BLOCK);
+		l = open_llm(ways[i].batch, ways[i].threads, (size_t)ways[i].kv_blocks * BLOCK);
 		local_keep_prefixes(l, ways[i].keep);
 		char *got = run_all(l, ways[i].order);
 		CHECK(strcmp(got, wanted) == 0);
@@ -145,14 +148,25 @@ static void answers_do_not_depend_on_batch_threads_cache_or_order(void)
 	free(wanted);
 }
 
+/* One request and its answer. */
+static struct llm_answer *ask(struct llm *l, const struct llm_request *r)
+{
+	struct llm_answer *a = NULL;
+	struct err err = { "lost" };
+	if (llm_submit(l, r, NULL, &err) != 0 || llm_next(l, &a, &err) != 1) {
+		printf("not ok - no answer: %s\n", err.msg);
+		exit(1);
+	}
+	CHECK(!a->err && a->n == r->n);
+	return a;
+}
+
 static void the_cache_is_used(void)
 {
 	struct llm *l = open_llm(16, 1, 0);
 	struct llm_request r = request(0);
-	struct llm_answer *a;
 	struct err err;
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_next(l, &a, &err) == 1);
-	llm_answer_free(a);
+	llm_answer_free(ask(l, &r));
 	struct ids other = { 0 };
 	chat_render(l->model->chat, &messages[1], 1, true, &other, &err);
 	const int seq = prefix_take(l, &other), shared = engine_seq_length(l->engine, seq);
@@ -218,7 +232,7 @@ static void continuations_are_drawn_as_the_header_says(void)
 	int stopped = 0, cut = 0;
 	for (int i = 0; i < 6; i++) {
 		const struct llm_request r = request(i);
-		struct llm_answer *a;
+		struct llm_answer *a = NULL;
 		CHECK(llm_submit(l, &r, &i, &err) == 0);
 		CHECK(llm_next(l, &a, &err) == 1 && a->tag == &i && a->n == r.n);
 		for (int j = 0; j < a->n; j++) {
@@ -226,7 +240,8 @@ static void continuations_are_drawn_as_the_header_says(void)
 			const struct llm_completion *c = &a->completions[j];
 			continue_alone(l, &r, j, &wanted);
 			CHECK_STR(c->text, wanted.text);
-			CHECK(c->tokens == wanted.tokens && c->finish == wanted.finish && c->choice == -1 && !c->logprobs);
+			CHECK(c->tokens == wanted.tokens && c->finish == wanted.finish && c->choice == -1 &&
+			    !c->logprobs);
 			CHECK(c->finish == LLM_STOP || c->tokens == r.params.max_tokens);
 			stopped += c->finish == LLM_STOP;
 			cut += c->finish == LLM_LENGTH;
@@ -260,14 +275,12 @@ static void choices_have_their_continuations_probabilities(void)
 {
 	struct llm *l = open_llm(3, 1, 0);
 	struct llm_request r = choice_request(4);
-	struct llm_answer *a;
-	struct err err;
 	double wanted[NSCORES], sum = 0;
 	r.n = 200;
 	r.params.temperature = 10;      /* the model is sure of itself */
 	for (int i = 0; i < NSCORES; i++)
 		sum += exp(wanted[i] = score_alone(l, &r, scores[i]));
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_next(l, &a, &err) == 1 && a->n == 200);
+	struct llm_answer *a = ask(l, &r);
 	int counts[NSCORES] = { 0 };
 	for (int j = 0; j < a->n; j++) {
 		const struct llm_completion *c = &a->completions[j];
@@ -281,7 +294,8 @@ static void choices_have_their_continuations_probabilities(void)
 		for (int i = 0; i < c->choice; i++)
 			below += exp(c->logprobs[i] / r.params.temperature) / mass;
 		CHECK(rng_uniform(&rng, 0) >= below - 1e-9);
-		CHECK(rng_uniform(&rng, 0) <= below + exp(c->logprobs[c->choice] / r.params.temperature) / mass + 1e-9);
+		CHECK(rng_uniform(&rng, 0) <=
+		    below + exp(c->logprobs[c->choice] / r.params.temperature) / mass + 1e-9);
 		CHECK_STR(c->text, scores[c->choice]);
 		CHECK(c->finish == LLM_STOP && c->tokens == (int)strlen(c->text));      /* byte by byte */
 		counts[c->choice]++;
@@ -292,7 +306,7 @@ static void choices_have_their_continuations_probabilities(void)
 	/* the most likely one */
 	r.params.temperature = 0;
 	r.n = 2;
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_next(l, &a, &err) == 1 && a->n == 2);
+	a = ask(l, &r);
 	for (int i = 0; i < NSCORES; i++)
 		CHECK(wanted[i] <= wanted[a->completions[0].choice]);
 	CHECK(a->completions[0].choice == a->completions[1].choice);
@@ -305,15 +319,13 @@ static void a_choice_may_be_long(void)
 	char text[121];
 	struct llm *l = open_llm(1, 1, 0);
 	struct llm_request r = request(3);
-	struct llm_answer *a;
-	struct err err;
 	memset(text, 'x', sizeof text - 1);
 	text[sizeof text - 1] = '\0';
 	r.choices = (const char *const[]){ "y", text };
 	r.nchoices = 2;
 	r.n = 1;
 	const double first = score_alone(l, &r, "y"), second = score_alone(l, &r, text);
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_next(l, &a, &err) == 1);
+	struct llm_answer *a = ask(l, &r);
 	CHECK_NEAR(a->completions[0].logprobs[1] - a->completions[0].logprobs[0], second - first, 1e-5);
 	llm_answer_free(a);
 	llm_close(l);
@@ -323,13 +335,11 @@ static void texts_are_utf8_without_nul(void)
 {
 	struct llm *l = open_llm(0, 1, 0);
 	struct llm_request r = request(0);
-	struct llm_answer *a;
-	struct err err;
 	int replaced = 0;
 	r.n = 50;
 	r.params = (struct llm_params){ 3, 1, 0, 60 };
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_waiting(l) == 50 && llm_batch(l) == 16);
-	CHECK(llm_next(l, &a, &err) == 1);
+	CHECK(llm_batch(l) == 16);
+	struct llm_answer *a = ask(l, &r);
 	for (int j = 0; j < a->n; j++) {
 		const char *text = a->completions[j].text;
 		CHECK(utf8_check(text, strlen(text)) == strlen(text));
@@ -358,13 +368,11 @@ static void max_tokens_is_cut_to_the_context(void)
 	struct llm *l = open_llm(0, 1, 0);
 	struct llm_request r = request(0);
 	struct ids ids = { 0 };
-	struct llm_answer *a;
-	struct err err;
 	int full = 0;
 	prompt_ids(l, &r, &ids);
 	r.n = 20;
 	r.params = (struct llm_params){ 1, 1, 0, 1000000 };
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_next(l, &a, &err) == 1);
+	struct llm_answer *a = ask(l, &r);
 	for (int j = 0; j < a->n; j++) {
 		const struct llm_completion *c = &a->completions[j];
 		CHECK(c->tokens <= shape.context - (int)ids.n);
@@ -384,14 +392,15 @@ static void bad_requests_have_their_line(void)
 	struct llm *l = open_llm(0, 1, 0);
 	struct llm_request r = request(0);
 	struct err err = { "" };
-	struct llm_answer *a;
+	struct llm_answer *a = NULL;
 	memset(text, '.', 1000);
 	r.messages = &m;
 	CHECK(llm_submit(l, &r, NULL, &err) == -1);
 	CHECK_STR(err.msg, "prompt of 1019 tokens is longer than the model's context of 256 tokens");
 	text[256 - 19] = '\0';
 	CHECK(llm_submit(l, &r, NULL, &err) == -1);
-	CHECK_STR(err.msg, "prompt of 256 tokens leaves no room for an answer in the model's context of 256 tokens");
+	CHECK_STR(err.msg,
+	    "prompt of 256 tokens leaves no room for an answer in the model's context of 256 tokens");
 	r.messages = &bad;
 	CHECK(llm_submit(l, &r, NULL, &err) == -1);
 	CHECK_STR(err.msg, "message 1 is not UTF-8 at byte 3");
@@ -418,10 +427,10 @@ static void bad_requests_have_their_line(void)
 	r = request(0);
 	r.params.max_tokens = 100;
 	CHECK(llm_submit(l, &r, NULL, &err) == -1);
-	CHECK_STR(err.msg, "prompt of 89 tokens and 100 new ones need more than the key/value cache's 160 positions");
+	CHECK_STR(err.msg,
+	    "prompt of 89 tokens and 100 new ones need more than the key/value cache's 160 positions");
 	r.params.max_tokens = 20;
-	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_next(l, &a, &err) == 1);
-	llm_answer_free(a);
+	llm_answer_free(ask(l, &r));
 	llm_close(l);
 	CHECK(!llm_open(&(struct llm_options){ .model = "/nowhere.gguf" }, &err));
 	CHECK(!llm_open(&(struct llm_options){ .model = path, .chat_template = "nosuch" }, &err));
@@ -431,7 +440,7 @@ static void an_interrupt_ends_one_wait(void)
 {
 	struct llm *l = open_llm(2, 1, 0);
 	struct llm_request r = request(0), s = request(3);
-	struct llm_answer *a;
+	struct llm_answer *a = NULL;
 	struct err err;
 	CHECK(llm_submit(l, &r, NULL, &err) == 0);
 	llm_interrupt();
@@ -445,6 +454,7 @@ static void an_interrupt_ends_one_wait(void)
 	/* closed with one answer untaken, one request running, one waiting */
 	CHECK(llm_submit(l, &r, NULL, &err) == 0 && llm_submit(l, &r, NULL, &err) == 0);
 	CHECK(llm_submit(l, &s, NULL, &err) == 0 && llm_submit(l, &s, NULL, &err) == 0);
+	CHECK(llm_waiting(l) == 22);
 	CHECK(llm_next(l, &a, &err) == 1);
 	llm_answer_free(a);
 	llm_close(l);

@@ -11,7 +11,8 @@
 enum { MOST_M = 70, MOST_ROWS = 64, MOST_COLS = 2048 };
 
 static const enum tensor_type types[] = {
-	TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1, TENSOR_Q5_0, TENSOR_Q4_K, TENSOR_Q6_K,
+	TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1,
+	TENSOR_Q5_0, TENSOR_Q4_K, TENSOR_Q6_K,
 };
 static const char *const names[] = { "avx512", "avx2", "portable" };
 
@@ -30,11 +31,13 @@ static void make_weights(enum tensor_type type, int rows, int cols)
 	const struct rng r = rng_stream(7, tensor_type_name(type), "weights", (uint64_t)cols);
 	const size_t n = (size_t)rows * (size_t)cols;
 	const size_t size = n / tensor_block_len(type) * tensor_block_size(type);
-	w = (struct gguf_tensor){ .name = "w", .ndims = 2, .dims = { cols, rows, 1, 1 }, .type = type, .data = bytes,
-		.size = size };
+	w = (struct gguf_tensor){
+		.name = "w", .ndims = 2, .dims = { cols, rows, 1, 1 }, .type = type, .data = bytes,
+		.size = size,
+	};
 	for (int k = 0; k < rows && tensor_writable(type); k++) {
 		for (int i = 0; i < cols; i++)
-			row[i] = (float)rng_uniform(&r, (uint64_t)(k * cols + i)) - 0.5f;
+			row[i] = (float)rng_uniform(&r, (uint64_t)k * (uint64_t)cols + (uint64_t)i) - 0.5f;
 		quantize_row(type, row, bytes + (size_t)k * (size / (size_t)rows), (size_t)cols);
 	}
 	if (tensor_writable(type))
@@ -58,7 +61,8 @@ static void make_x(int m, int cols)
 
 static const float *weight_row(int i)
 {
-	dequantize_row(w.type, (const char *)w.data + (size_t)i * (w.size / (size_t)w.dims[1]), row, (size_t)w.dims[0]);
+	dequantize_row(w.type, (const char *)w.data + (size_t)i * (w.size / (size_t)w.dims[1]), row,
+	    (size_t)w.dims[0]);
 	return row;
 }
 
@@ -108,7 +112,8 @@ static void every_kernel_sums_in_the_promised_order(void)
 						if (fused)
 							CHECK(got == in_order(x + i * cols, wj, cols));
 						/* relative to what is added up */
-						CHECK_NEAR(got, in_double(x + i * cols, wj, cols), 1e-5 * sqrt(cols) * 4);
+						CHECK_NEAR(got, in_double(x + i * cols, wj, cols),
+						    1e-5 * sqrt(cols) * 4);
 					}
 				}
 			}
@@ -213,7 +218,8 @@ static void unpacked_weights_are_those_of_dequantize_row(void)
 				continue;
 			make_weights(types[t], 8, cols);
 			for (int j = 0; j < 8; j++) {
-				kernels()->unpack(types[t], (const char *)w.data + (size_t)j * (w.size / 8), got, (size_t)cols);
+				kernels()->unpack(types[t], (const char *)w.data + (size_t)j * (w.size / 8),
+				    got, (size_t)cols);
 				CHECK(same(got, weight_row(j), (size_t)cols));
 			}
 		}

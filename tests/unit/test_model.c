@@ -17,8 +17,10 @@ static void sizes_and_tensors_are_read(void)
 	CHECK(m);
 	if (m) {
 		const struct model_config *c = &m->config;
-		CHECK(c->layers == 2 && c->width == 24 && c->heads == 6 && c->kv_heads == 2 && c->head_size == 6);
-		CHECK(c->ffn == 40 && c->vocab == TINY_VOCAB && c->context == 128 && c->rope_dims == 4 && !c->tied);
+		CHECK(c->layers == 2 && c->width == 24 && c->heads == 6 && c->kv_heads == 2 &&
+		    c->head_size == 6);
+		CHECK(c->ffn == 40 && c->vocab == TINY_VOCAB && c->context == 128 && c->rope_dims == 4 &&
+		    !c->tied);
 		CHECK_NEAR(c->norm_eps, 1e-5, 1e-12);
 		CHECK_NEAR(m->rope_inv_freq[0], 1, 0);
 		CHECK_NEAR(m->rope_inv_freq[1], 0.01, 1e-9);
@@ -32,18 +34,19 @@ static void sizes_and_tensors_are_read(void)
 static void what_the_file_leaves_out_has_a_default(void)
 {
 	static const struct tiny plain = {
-		.layers = 1, .width = 32, .heads = 4, .kv_heads = 4, .head_size = 8, .ffn = 32, .context = 64, .rope_dims = 8,
-		.type = TENSOR_Q8_0,
+		.layers = 1, .width = 32, .heads = 4, .kv_heads = 4, .head_size = 8, .ffn = 32, .context = 64,
+		.rope_dims = 8, .type = TENSOR_Q8_0,
 	};
-	static const char *const optional[] = { "attention.head_count_kv", "attention.key_length", "rope.dimension_count",
-		"rope.freq_base" };
+	static const char *const optional[] = { "attention.head_count_kv", "attention.key_length",
+		"rope.dimension_count", "rope.freq_base" };
 	for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
 		char path[64];
 		struct err err = { "" };
-		struct model *m = model_open(tiny_write(path, &plain, &(struct tiny_change){ .drop = optional[i] }), NULL, &err);
+		const struct tiny_change change = { .drop = optional[i] };
+		struct model *m = model_open(tiny_write(path, &plain, &change), NULL, &err);
 		CHECK_STR(err.msg, "");
-		CHECK(m && m->config.kv_heads == 4 && m->config.head_size == 8 && m->config.rope_dims == 8 && m->config.tied);
-		CHECK(m && m->config.rope_base == 10000 && m->output == m->embd);
+		CHECK(m && m->config.kv_heads == 4 && m->config.head_size == 8 && m->config.rope_dims == 8);
+		CHECK(m && m->config.rope_base == 10000 && m->config.tied && m->output == m->embd);
 		model_close(m);
 		unlink(path);
 	}
@@ -55,15 +58,19 @@ static void bad_files_are_refused_with_one_line(void)
 		struct tiny_change change;
 		const char *message;
 	} cases[] = {
-		{ { .key = "architecture", .text = "qwen2" }, "architecture \"qwen2\" is not supported; \"llama\" is" },
+		{ { .key = "architecture", .text = "qwen2" },
+		    "architecture \"qwen2\" is not supported; \"llama\" is" },
 		{ { .drop = "block_count" }, "\"llama.block_count\" is missing" },
-		{ { .drop = "attention.layer_norm_rms_epsilon" }, "\"llama.attention.layer_norm_rms_epsilon\" is missing" },
+		{ { .drop = "attention.layer_norm_rms_epsilon" },
+		    "\"llama.attention.layer_norm_rms_epsilon\" is missing" },
 		{ { .key = "attention.layer_norm_rms_epsilon", .value = NAN },
 		    "\"llama.attention.layer_norm_rms_epsilon\" is nan; it must be a positive number" },
 		{ { .key = "rope.freq_base", .value = INFINITY },
 		    "\"llama.rope.freq_base\" is inf; it must be a positive number" },
-		{ { .key = "embedding_length", .value = 0 }, "\"llama.embedding_length\" is 0; 1 to 16777216 is possible" },
-		{ { .key = "attention.head_count", .value = 5 }, "5 heads cannot share 2 key/value heads evenly" },
+		{ { .key = "embedding_length", .value = 0 },
+		    "\"llama.embedding_length\" is 0; 1 to 16777216 is possible" },
+		{ { .key = "attention.head_count", .value = 5 },
+		    "5 heads cannot share 2 key/value heads evenly" },
 		{ { .key = "attention.head_count", .value = 12 },
 		    "blk.0.attn_q.weight has the shape 24 x 36; 24 x 72 was expected" },
 		{ { .key = "attention.key_length", .value = 513 },
@@ -75,7 +82,8 @@ static void bad_files_are_refused_with_one_line(void)
 		{ { .key = "rope.scaling.type", .text = "yarn" },
 		    "rope scaling \"yarn\" is not supported; factors in rope_freqs.weight are" },
 		{ { .key = "expert_count", .value = 8 }, "a mixture of 8 experts is not supported" },
-		{ { .key = "block_count", .value = 3 }, "3 layers are announced, but the file has only 21 tensors" },
+		{ { .key = "block_count", .value = 3 },
+		    "3 layers are announced, but the file has only 21 tensors" },
 		{ { .key = "block_count", .value = 1 },
 		    "tensor \"blk.1.attn_norm.weight\" has no place in a llama model of 1 layers" },
 		{ { .add_tensor = "blk.0.attn_q.bias" },

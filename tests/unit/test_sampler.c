@@ -127,7 +127,8 @@ static void a_large_vocabulary_agrees_with_sorting(void)
 		double temperature, top_p;
 		int top_k;
 	} cases[] = {
-		{ 0.8, 0.95, 0 }, { 1, 0.5, 0 }, { 2, 0.999, 0 }, { 1, 1, 50 }, { 0.7, 0.9, 200 }, { 5, 0.3, 4999 },
+		{ 0.8, 0.95, 0 }, { 1, 0.5, 0 }, { 2, 0.999, 0 },
+		{ 1, 1, 50 }, { 0.7, 0.9, 200 }, { 5, 0.3, 4999 },
 	};
 	const struct rng r = rng_stream(1, "sampler", "test", 0);
 	int tried = 0;
@@ -138,11 +139,12 @@ static void a_large_vocabulary_agrees_with_sorting(void)
 		for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
 			const double u = rng_uniform(&r, 1000000 + t * 100 + c);
 			double margin;
-			const int wanted = by_sorting(cases[c].temperature, cases[c].top_p, cases[c].top_k, u, &margin);
+			const double temperature = cases[c].temperature, p = cases[c].top_p;
+			const int k = cases[c].top_k, wanted = by_sorting(temperature, p, k, u, &margin);
 			/* too near an edge for float32 weights to say */
 			if (margin < 1e-6)
 				continue;
-			CHECK(draw(cases[c].temperature, cases[c].top_p, cases[c].top_k, V, u) == wanted);
+			CHECK(draw(temperature, p, k, V, u) == wanted);
 			tried++;
 		}
 	}

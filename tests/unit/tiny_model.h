@@ -58,8 +58,8 @@ static inline void tiny_vocab(struct gguf_writer *w, struct err *err)
 	gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 1, err);
 	gguf_put_u32(w, "tokenizer.ggml.eos_token_id", TINY_END, err);
 	gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false, err);
-	gguf_put_str(w, "tokenizer.chat_template", "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + "
-	    "m['content'] + '<|im_end|>' + '\n'}}{% endfor %}", err);
+	gguf_put_str(w, "tokenizer.chat_template", "{% for m in messages %}{{'<|im_start|>' + m['role'] + "
+	    "'\n' + m['content'] + '<|im_end|>' + '\n'}}{% endfor %}", err);
 }
 
 static inline void tiny_sizes(struct gguf_writer *w, const struct tiny *t, const struct tiny_change *c,
@@ -93,7 +93,8 @@ static inline void tiny_sizes(struct gguf_writer *w, const struct tiny *t, const
 		else
 			gguf_put_u32(w, key, (uint32_t)value, err);
 	}
-	gguf_put_str(w, "general.architecture", c->key && strcmp(c->key, "architecture") == 0 ? c->text : "llama", err);
+	gguf_put_str(w, "general.architecture",
+	    c->key && strcmp(c->key, "architecture") == 0 ? c->text : "llama", err);
 	if (c->key && strcmp(c->key, "rope.scaling.type") == 0)
 		gguf_put_str(w, TINY_PREFIX "rope.scaling.type", c->text, err);
 	if (c->key && strcmp(c->key, "expert_count") == 0)
@@ -106,15 +107,16 @@ struct tiny_list {
 	size_t n;
 };
 
-static inline void tiny_add(struct tiny_list *l, const struct tiny_change *c, const char *name, int rows, int cols,
-    enum tensor_type type)
+static inline void tiny_add(struct tiny_list *l, const struct tiny_change *c, const char *name, int rows,
+    int cols, enum tensor_type type)
 {
 	if (c->drop_tensor && strcmp(c->drop_tensor, name) == 0)
 		return;
 	if (c->reshape_tensor && strcmp(c->reshape_tensor, name) == 0)
 		rows = rows ? rows + 1 : 2;
 	snprintf(l->names[l->n], sizeof l->names[0], "%s", name);
-	l->t[l->n] = (struct gguf_out_tensor){ l->names[l->n], rows ? 2 : 1, { cols, rows ? rows : 1, 1, 1 }, type };
+	l->t[l->n] = (struct gguf_out_tensor){ l->names[l->n], rows ? 2 : 1, { cols, rows ? rows : 1, 1, 1 },
+		type };
 	l->n++;
 }
 
@@ -127,7 +129,8 @@ static inline void tiny_tensors(struct tiny_list *l, const struct tiny *t, const
 	} all[] = {
 		{ "attn_norm", 0, t->width }, { "attn_q", q, t->width }, { "attn_k", kv, t->width },
 		{ "attn_v", kv, t->width }, { "attn_output", t->width, q }, { "ffn_norm", 0, t->width },
-		{ "ffn_gate", t->ffn, t->width }, { "ffn_up", t->ffn, t->width }, { "ffn_down", t->width, t->ffn },
+		{ "ffn_gate", t->ffn, t->width }, { "ffn_up", t->ffn, t->width },
+		{ "ffn_down", t->width, t->ffn },
 	};
 	tiny_add(l, c, "token_embd.weight", TINY_VOCAB, t->width, t->type);
 	tiny_add(l, c, "output_norm.weight", 0, t->width, TENSOR_F32);
@@ -143,8 +146,8 @@ static inline void tiny_tensors(struct tiny_list *l, const struct tiny *t, const
 		tiny_add(l, c, c->add_tensor, 0, t->width, TENSOR_F32);
 }
 
-static inline void tiny_fill(const struct tiny *t, const struct tiny_change *c, const struct gguf_out_tensor *o,
-    float *v)
+static inline void tiny_fill(const struct tiny *t, const struct tiny_change *c,
+    const struct gguf_out_tensor *o, float *v)
 {
 	const struct rng r = rng_stream(t->seed, o->name, "tiny", 0);
 	const int64_t n = o->dims[0] * o->dims[1];

@@ -43,7 +43,8 @@ static const struct gguf_tensor *net_tensor(struct net *t, const char *name, int
 	*x = (struct gguf_tensor){ .name = strdup(name), .ndims = rows ? 2 : 1, .dims = { cols, rows ? rows : 1, 1, 1 },
 	    .type = TENSOR_F32, .data = t->data + t->n, .size = n * sizeof(float) };
 	for (size_t i = 0; i < n; i++)
-		t->data[t->n + i] = (float)(rows ? 1.5 * net_normal(&r, i) / sqrt(cols) : 1 + 0.3 * net_normal(&r, i));
+		t->data[t->n + i] = (float)(rows ? 1.5 * net_normal(&r, i) / sqrt(cols) : 1 + 0.3 * net_normal(&r,
+		    i));
 	t->n += n;
 	return x;
 }
@@ -149,7 +150,8 @@ static void ref_rope(const struct ref *r, double *x, int heads, int pos)
 }
 
 /* One head's output for the query of position pos, over keys 0 … pos. */
-static void ref_head(const struct ref *r, double *out, const double *q, const double *k, const double *v, int pos)
+static void ref_head(const struct ref *r, double *out, const double *q, const double *k, const double *v,
+    int pos)
 {
 	int d = r->m->config.head_size, stride = r->m->config.kv_heads * d;
 	double *p = calloc((size_t)pos + 1, sizeof *p), max = -INFINITY, sum = 0;
@@ -173,7 +175,8 @@ static void ref_layer(const struct ref *r, const struct layer_tensors *y, double
 	const struct model_config *c = &r->m->config;
 	int C = c->width, D = c->head_size, HD = c->heads * D, KD = c->kv_heads * D, F = c->ffn;
 	double *k = calloc((size_t)(n * KD), sizeof *k), *v = calloc((size_t)(n * KD), sizeof *v);
-	double *q = calloc((size_t)(n * HD), sizeof *q), *room = calloc((size_t)(2 * C + HD + 2 * F), sizeof *room);
+	double *q = calloc((size_t)(n * HD), sizeof *q),
+	    *room = calloc((size_t)(2 * C + HD + 2 * F), sizeof *room);
 	double *h = room, *o = h + C, *att = o + C, *gate = att + HD, *up = gate + F;
 
 	for (int t = 0; t < n; t++) {
@@ -210,7 +213,8 @@ static void ref_layer(const struct ref *r, const struct layer_tensors *y, double
 
 /* logp[t] = log p(ids[t] | ids before it), for t >= from (> 0); others 0.
  * best, where not NULL: the likeliest token there, or -1. */
-static void ref_logprobs(const struct ref *r, const int32_t *ids, int n, int from, double *logp, int32_t *best)
+static void ref_logprobs(const struct ref *r, const int32_t *ids, int n, int from, double *logp,
+    int32_t *best)
 {
 	int C = r->m->config.width, V = r->m->config.vocab;
 	double *x = calloc((size_t)(n * C), sizeof *x), *h = calloc((size_t)C, sizeof *h);

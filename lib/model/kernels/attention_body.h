@@ -94,7 +94,8 @@ INLINE void scores(const int heads, float *s, const float *q, const float *k, in
 }
 
 /* acc (heads, stride) += p (heads, KV_POSITIONS) v (n, stride), of nv * LANES elements. */
-INLINE void values(const int heads, const int nv, float *acc, const float *p, const float *v, int stride, int n)
+INLINE void values(const int heads, const int nv, float *acc, const float *p, const float *v, int stride,
+    int n)
 {
 	vec a[HEADS_AT_ONCE * VECS];
 	UNROLL

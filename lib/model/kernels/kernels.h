@@ -36,7 +36,8 @@ struct kernels {
 	const char *name;
 	int panel_rows;         /* rows of w that panel takes at most */
 	/* Rows [row, row + rows) of w times m <= STRIPE rows of x. */
-	void (*panel)(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row, int rows);
+	void (*panel)(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row,
+	    int rows);
 	/* dequantize_row, the same values. */
 	void (*unpack)(enum tensor_type type, const void *src, float *dst, size_t n);
 	void (*attend)(const struct attend *a);

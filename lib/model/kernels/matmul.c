@@ -53,6 +53,6 @@ void matmul_blas(float *y, size_t ldy, const float *x, int m, const struct gguf_
 	const int cols = (int)w->dims[0], rows = (int)w->dims[1];
 	dequantize_row(w->type, w->data, scratch, (size_t)rows * (size_t)cols);
 	openblas_set_num_threads(1);
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, rows, cols, 1.0f, x, cols, scratch, cols, 0.0f, y,
-	    (int)ldy);
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, rows, cols, 1.0f, x, cols, scratch, cols,
+	    0.0f, y, (int)ldy);
 }

@@ -21,7 +21,8 @@ struct matmul {
 	const struct gguf_tensor *w;
 };
 
-void matmul_fixed(struct pool *pool, float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w);
+void matmul_fixed(struct pool *pool, float *y, size_t ldy, const float *x, int m,
+    const struct gguf_tensor *w);
 /* Several products of the same x, in one run of the pool. */
 void matmul_fixed_n(struct pool *pool, const struct matmul *p, int n, const float *x, int m);
 /* scratch: rows * cols floats */

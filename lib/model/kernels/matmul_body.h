@@ -217,8 +217,8 @@ INLINE void tiles_any(int tm, const float *x, size_t ldx, const float *w, size_t
 }
 
 /* One chunk of columns. */
-static void chunk(float *y, size_t ldy, const float *x, size_t ldx, int m, const float *buf, size_t n, int rows,
-    float *acc, bool first, bool last)
+static void chunk(float *y, size_t ldy, const float *x, size_t ldx, int m, const float *buf, size_t n,
+    int rows, float *acc, bool first, bool last)
 {
 	for (int i = 0; i < m; i += TILE_M, acc += TILE * 16) {
 		const int tm = m - i < TILE_M ? m - i : TILE_M;
@@ -230,7 +230,8 @@ static void chunk(float *y, size_t ldy, const float *x, size_t ldx, int m, const
 	}
 }
 
-static void panel(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row, int rows)
+static void panel(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row,
+    int rows)
 {
 	_Alignas(64) float buf[TILE_N * CHUNK];
 	_Alignas(64) float acc[STRIPE * TILE_N * 16];

@@ -1,0 +1,142 @@
+#include "train/head.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "train/gemm.h"
+#include "train/vec.h"
+
+enum { BLOCK = 16 };
+
+/* Targets [row, row + rows) against tokens [col, col + cols). */
+struct panel {
+	const struct pass *p;
+	const struct head *h;
+	const double *scale;
+	int row, rows, col, cols;
+};
+
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* logits (rows, cols) = hid (rows, C) output^T */
+static struct gemm logits(const struct panel *n, const struct head_weights *w)
+{
+	int c = n->p->c->width;
+
+	return (struct gemm){ .c = n->h->logits, .ldc = n->cols, .m = n->rows, .n = n->cols, .k = c,
+	    .a = n->h->hid + (size_t)n->row * (size_t)c, .lda = c,
+	    .b = w->output + (size_t)n->col * (size_t)c, .ldb = c, .tb = true };
+}
+
+static bool in_panel(const struct panel *n, int32_t id)
+{
+	return id >= n->col && id < n->col + n->cols;
+}
+
+/* The panel's part of log sum exp, in double around the running maximum. */
+static void forward_row(const struct panel *n, const float *x, int i)
+{
+	const struct head *h = n->h;
+	float max = vec_max(x, (size_t)n->cols);
+	int32_t id = n->p->tree->target[i].id;
+
+	if (in_panel(n, id))
+		h->target[i] = x[id - n->col];
+	if ((double)max > h->max[i]) {
+		for (int j = n->cols - 1; j >= 0; j--)
+			if (x[j] == max)
+				h->best[i] = n->col + j;
+		h->sum[i] *= exp(h->max[i] - (double)max);
+		h->max[i] = max;
+	}
+	h->sum[i] += (double)vec_sum_exp(x, (float)h->max[i], (size_t)n->cols);
+}
+
+static void forward_job(void *arg, int job)
+{
+	const struct panel *n = arg;
+
+	for (int i = job * BLOCK; i < least(n->rows, (job + 1) * BLOCK); i++)
+		forward_row(n, n->h->logits + (size_t)i * (size_t)n->cols, n->row + i);
+}
+
+void head_forward(const struct pass *p, const struct head *h, const struct head_weights *w, const float *x,
+    double *logp)
+{
+	int N = p->tree->ntargets, V = p->c->vocab;
+
+	for (int i = 0; i < N; i++) {
+		h->row[i] = p->tree->target[i].row;
+		h->max[i] = -INFINITY;
+		h->sum[i] = 0;
+		h->best[i] = -1;
+	}
+	norm_forward(p, h->hid, h->rstd, h->x, x, h->row, w->norm, N);
+	for (int row = 0; row < N; row += HEAD_ROWS)
+		for (int col = 0; col < V; col += HEAD_PANEL) {
+			struct panel n = { p, h, NULL, row, least(HEAD_ROWS, N - row), col, least(HEAD_PANEL, V - col) };
+			struct gemm g = logits(&n, w);
+
+			gemm_run(p->pool, &g, 1);
+			pool_run(p->pool, forward_job, &n, (n.rows + BLOCK - 1) / BLOCK);
+		}
+	for (int i = 0; i < N; i++)
+		logp[i] = (double)h->target[i] - h->max[i] - log(h->sum[i]);
+}
+
+/* d logits = scale (1[token is the target] - softmax) */
+static void backward_job(void *arg, int job)
+{
+	const struct panel *n = arg;
+	const struct head *h = n->h;
+
+	for (int i = job * BLOCK; i < least(n->rows, (job + 1) * BLOCK); i++) {
+		const struct tree_target *t = &n->p->tree->target[n->row + i];
+		float *x = h->logits + (size_t)i * (size_t)n->cols, scale = (float)n->scale[t->seg];
+
+		vec_scaled_exp(x, (float)(h->max[n->row + i] + log(h->sum[n->row + i])), -scale, (size_t)n->cols);
+		if (in_panel(n, t->id))
+			x[t->id - n->col] += scale;
+	}
+}
+
+static void backward_panel(const struct panel *n, const struct head_weights *w, const struct head_weights *g)
+{
+	int c = n->p->c->width;
+	size_t hid = (size_t)n->row * (size_t)c, out = (size_t)n->col * (size_t)c;
+	struct gemm again = logits(n, w);
+
+	gemm_run(n->p->pool, &again, 1);
+	pool_run(n->p->pool, backward_job, (void *)n, (n->rows + BLOCK - 1) / BLOCK);
+	gemm_run(n->p->pool, (struct gemm[]){
+	    /* dhid (rows, C) += dlogits output */
+	    { .c = n->h->dhid + hid, .ldc = c, .m = n->rows, .n = c, .k = n->cols, .a = n->h->logits,
+	    .lda = n->cols,
+	      .b = w->output + out, .ldb = c, .beta = n->col ? 1 : 0 },
+	    /* doutput (cols, C) += dlogits^T hid */
+	    { .c = g->output + out, .ldc = c, .m = n->cols, .n = c, .k = n->rows, .a = n->h->logits,
+	    .lda = n->cols,
+	      .ta = true, .b = n->h->hid + hid, .ldb = c, .beta = 1 } }, 2);
+}
+
+void head_backward(const struct pass *p, const struct head *h, const struct head_weights *w,
+    const struct head_weights *g, const double *scale, float *dx)
+{
+	int N = p->tree->ntargets, V = p->c->vocab;
+	size_t c = (size_t)p->c->width;
+	float *dxn = h->hid;    /* free after the last panel */
+
+	for (int row = 0; row < N; row += HEAD_ROWS)
+		for (int col = 0; col < V; col += HEAD_PANEL) {
+			struct panel n = { p, h, scale, row, least(HEAD_ROWS, N - row), col, least(HEAD_PANEL, V - col) };
+
+			backward_panel(&n, w, g);
+		}
+	memset(dxn, 0, (size_t)N * c * sizeof *dxn);
+	norm_backward(p, dxn, g->norm, h->dhid, h->x, w->norm, h->rstd, N);
+	for (int i = 0; i < N; i++)     /* in order: two targets may have one row */
+		vec_add(dx + (size_t)h->row[i] * c, dxn + (size_t)i * c, c);
+}

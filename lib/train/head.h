@@ -1,0 +1,40 @@
+/*
+ * The output: final norm, logits, log-probabilities of the targets. Only the
+ * rows that predict a target are computed, in blocks of rows and panels of
+ * the vocabulary; the (N, V) logits are never held whole, and are computed
+ * again in the backward pass. Private to lib/train.
+ */
+#ifndef MR_TRAIN_HEAD_H
+#define MR_TRAIN_HEAD_H
+
+#include <stdint.h>
+
+#include "train/layers.h"
+
+enum { HEAD_ROWS = 1024, HEAD_PANEL = 2048 };   /* bounds of the logits held at once */
+
+/* Room for N targets. */
+struct head {
+	float *hid, *dhid;      /* (N, C) */
+	float *x;               /* (N, C) the rows before the norm */
+	float *rstd;            /* (N) */
+	int *row;               /* (N) the row of the tree that predicts target i */
+	double *max, *sum;      /* (N) of the logits, running over the panels */
+	float *target;          /* (N) the target's logit */
+	int32_t *best;          /* (N) the likeliest token */
+	float *logits;          /* (min(N, HEAD_ROWS), min(V, HEAD_PANEL)) */
+};
+
+struct head_weights {
+	float *norm, *output;   /* (C), (V, C); or their gradients */
+};
+
+/* logp[i] of target i of the tree; x: (T, C) the last layer's output. */
+void head_forward(const struct pass *p, const struct head *h, const struct head_weights *w, const float *x,
+    double *logp);
+/* After head_forward: dx (T, C) += the gradient of sum over i of
+ * scale[target i's segment] logp[i]. */
+void head_backward(const struct pass *p, const struct head *h, const struct head_weights *w,
+    const struct head_weights *g, const double *scale, float *dx);
+
+#endif

@@ -1,0 +1,290 @@
+#include "train/layers.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/ops.h"
+#include "train/attention.h"
+#include "train/gemm.h"
+#include "train/vec.h"
+
+enum { BLOCK = 16 };            /* rows of one job */
+
+int norm_blocks(int rows)
+{
+	return (rows + BLOCK - 1) / BLOCK;
+}
+
+static int block_end(int job, int rows)
+{
+	return (job + 1) * BLOCK < rows ? (job + 1) * BLOCK : rows;
+}
+
+/* ---- products ---- */
+
+/* y (T, out) = x (T, in) w^T, or += where beta is 1 */
+static struct gemm times_wt(float *y, const float *x, const float *w, int rows, int out, int in, float beta)
+{
+	return (struct gemm){ .c = y, .ldc = out, .m = rows, .n = out, .k = in,
+	    .a = x, .lda = in, .b = w, .ldb = in, .tb = true, .beta = beta };
+}
+
+/* dx (T, in) = dy (T, out) w, or += */
+static struct gemm times_w(float *dx, const float *dy, const float *w, int rows, int out, int in, float beta)
+{
+	return (struct gemm){ .c = dx, .ldc = in, .m = rows, .n = in, .k = out,
+	    .a = dy, .lda = out, .b = w, .ldb = in, .beta = beta };
+}
+
+/* dw (out, in) += dy^T (out, T) x (T, in) */
+static struct gemm grad_w(float *dw, const float *dy, const float *x, int rows, int out, int in)
+{
+	return (struct gemm){ .c = dw, .ldc = in, .m = out, .n = in, .k = rows,
+	    .a = dy, .lda = out, .ta = true, .b = x, .ldb = in, .beta = 1 };
+}
+
+/* ---- RMSNorm: y = x r w, r = 1 / sqrt(mean(x^2) + eps) ---- */
+
+struct norm_job {
+	const struct pass *p;
+	float *y, *rstd, *copy, *dx, *partial;
+	const float *x, *w, *dy, *r;
+	const int *rows;
+	int n;
+};
+
+static void norm_forward_job(void *arg, int job)
+{
+	const struct norm_job *j = arg;
+	size_t c = (size_t)j->p->c->width;
+
+	for (int i = job * BLOCK; i < block_end(job, j->n); i++) {
+		const float *x = j->x + (size_t)(j->rows ? j->rows[i] : i) * c;
+
+		j->rstd[i] = (float)(1.0 / sqrt(vec_sumsq(x, c) / (double)c + (double)j->p->c->norm_eps));
+		vec_norm(j->y + (size_t)i * c, x, j->w, j->rstd[i], c);
+		if (j->copy)
+			memcpy(j->copy + (size_t)i * c, x, c * sizeof *x);
+	}
+}
+
+void norm_forward(const struct pass *p, float *y, float *rstd, float *copy, const float *x, const int *rows,
+    const float *w, int n)
+{
+	struct norm_job j = { .p = p, .y = y, .rstd = rstd, .copy = copy, .x = x, .rows = rows, .w = w, .n = n };
+
+	pool_run(p->pool, norm_forward_job, &j, norm_blocks(n));
+}
+
+/* dx = dy w r - x r^3 mean(dy w x);  dw = sum over rows of dy x r */
+static void norm_backward_job(void *arg, int job)
+{
+	const struct norm_job *j = arg;
+	size_t c = (size_t)j->p->c->width;
+	float *dw = j->partial + (size_t)job * c;
+
+	memset(dw, 0, c * sizeof *dw);
+	for (int i = job * BLOCK; i < block_end(job, j->n); i++) {
+		size_t at = (size_t)i * c;
+		float r = j->r[i], dot = vec_dot3(j->dy + at, j->w, j->x + at, c);
+
+		vec_norm_back(j->dx + at, dw, j->dy + at, j->x + at, j->w, r, r * r * r * dot / (float)c, c);
+	}
+}
+
+void norm_backward(const struct pass *p, float *dx, float *dw, const float *dy, const float *x,
+    const float *w, const float *rstd, int n)
+{
+	struct norm_job j = { .p = p, .dx = dx, .dy = dy, .x = x, .w = w, .r = rstd, .n = n,
+	    .partial = p->s.partial };
+
+	pool_run(p->pool, norm_backward_job, &j, norm_blocks(n));
+	for (int i = 0; i < norm_blocks(n); i++)
+		vec_add(dw, j.partial + (size_t)i * (size_t)p->c->width, (size_t)p->c->width);
+}
+
+/* ---- rotary embedding on interleaved pairs ---- */
+
+void rope_table(const struct pass *p, const float *inv_freq)
+{
+	size_t half = (size_t)p->c->rope_dims / 2;
+
+	for (int row = 0; row < p->tree->tokens; row++)
+		op_rope_angles(p->s.cos + (size_t)row * half, p->s.sin + (size_t)row * half, p->c->rope_dims,
+		    p->tree->pos[row], inv_freq);
+}
+
+/* Turns the heads of one row; dir = -1 turns back, which is the backward. */
+static void turn(const struct pass *p, float *x, int heads, int row, int dir)
+{
+	size_t at = (size_t)row * ((size_t)p->c->rope_dims / 2);
+
+	op_rope_turn(x, heads, p->c->head_size, p->c->rope_dims, p->s.cos + at, p->s.sin + at, dir);
+}
+
+struct rows_job {
+	const struct pass *p;
+	const struct acts *a;
+};
+
+static void rope_forward_job(void *arg, int job)
+{
+	const struct rows_job *j = arg;
+	const struct model_config *c = j->p->c;
+
+	for (int i = job * BLOCK; i < block_end(job, j->p->tree->tokens); i++) {
+		turn(j->p, j->a->q + (size_t)i * (size_t)(c->heads * c->head_size), c->heads, i, 1);
+		turn(j->p, j->a->k + (size_t)i * (size_t)(c->kv_heads * c->head_size), c->kv_heads, i, 1);
+	}
+}
+
+/* Sums the key gradients of the query heads that share a key head, and turns
+ * d q and d k back. */
+static void rope_backward_job(void *arg, int job)
+{
+	const struct rows_job *j = arg;
+	const struct model_config *c = j->p->c;
+	size_t d = (size_t)c->head_size, hd = d * (size_t)c->heads, kd = d * (size_t)c->kv_heads;
+	int group = c->heads / c->kv_heads;
+
+	for (int i = job * BLOCK; i < block_end(job, j->p->tree->tokens); i++) {
+		float *dk = j->p->s.dk + (size_t)i * kd, *dv = j->p->s.dv + (size_t)i * kd;
+		const float *dkh = j->p->s.dkh + (size_t)i * hd, *dvh = j->p->s.dvh + (size_t)i * hd;
+
+		memset(dk, 0, kd * sizeof *dk);
+		memset(dv, 0, kd * sizeof *dv);
+		for (int h = 0; h < c->heads; h++) {
+			vec_add(dk + (size_t)(h / group) * d, dkh + (size_t)h * d, d);
+			vec_add(dv + (size_t)(h / group) * d, dvh + (size_t)h * d, d);
+		}
+		turn(j->p, j->p->s.dq + (size_t)i * hd, c->heads, i, -1);
+		turn(j->p, dk, c->kv_heads, i, -1);
+	}
+}
+
+/* ---- SwiGLU ---- */
+
+static void swiglu_forward_job(void *arg, int job)
+{
+	const struct rows_job *j = arg;
+	size_t f = (size_t)j->p->c->ffn, at = (size_t)job * BLOCK * f;
+
+	vec_swiglu(j->p->s.act + at, j->a->gate + at, j->a->up + at,
+	    (size_t)(block_end(job, j->p->tree->tokens) - job * BLOCK) * f);
+}
+
+static void swiglu_backward_job(void *arg, int job)
+{
+	const struct rows_job *j = arg;
+	const struct scratch *s = &j->p->s;
+	size_t f = (size_t)j->p->c->ffn, at = (size_t)job * BLOCK * f;
+
+	vec_swiglu_back(s->dgate + at, s->dup + at, s->act + at, j->a->gate + at, j->a->up + at,
+	    (size_t)(block_end(job, j->p->tree->tokens) - job * BLOCK) * f);
+}
+
+/* ---- embedding ---- */
+
+void embed_forward(const struct pass *p, float *x, const float *embd)
+{
+	size_t c = (size_t)p->c->width;
+
+	for (int i = 0; i < p->tree->tokens; i++)
+		memcpy(x + (size_t)i * c, embd + (size_t)p->tree->ids[i] * c, c * sizeof *x);
+}
+
+void embed_backward(const struct pass *p, float *dembd, const float *dx)
+{
+	size_t c = (size_t)p->c->width;
+
+	for (int i = 0; i < p->tree->tokens; i++)
+		vec_add(dembd + (size_t)p->tree->ids[i] * c, dx + (size_t)i * c, c);
+}
+
+/* ---- the layer ---- */
+
+static struct attention attention_of(const struct pass *p, const struct acts *a)
+{
+	return (struct attention){ .tree = p->tree, .heads = p->c->heads, .kv_heads = p->c->kv_heads,
+	    .head_size = p->c->head_size, .q = a->q, .k = a->k, .v = a->v, .out = a->att, .lse = a->lse,
+	    .dout = p->s.datt, .dq = p->s.dq, .dk = p->s.dkh, .dv = p->s.dvh };
+}
+
+void layer_forward(const struct pass *p, const struct layer *w, const struct acts *a, float *out)
+{
+	const struct model_config *c = p->c;
+	const struct scratch *s = &p->s;
+	int T = p->tree->tokens, C = c->width, F = c->ffn;
+	int HD = c->heads * c->head_size, KD = c->kv_heads * c->head_size;
+	struct rows_job rows = { p, a };
+	struct attention att = attention_of(p, a);
+
+	norm_forward(p, s->h, a->rstd_attn, a->mid, a->x, NULL, w->attn_norm, T);
+	gemm_run(p->pool, (struct gemm[]){
+	    times_wt(a->q, s->h, w->q, T, HD, C, 0),
+	    times_wt(a->k, s->h, w->k, T, KD, C, 0),
+	    times_wt(a->v, s->h, w->v, T, KD, C, 0) }, 3);
+	pool_run(p->pool, rope_forward_job, &rows, norm_blocks(T));
+	attention_forward(p->pool, &att);
+	gemm_run(p->pool, (struct gemm[]){ times_wt(a->mid, a->att, w->o, T, C, HD, 1) }, 1);
+
+	norm_forward(p, s->h, a->rstd_ffn, out, a->mid, NULL, w->ffn_norm, T);
+	gemm_run(p->pool, (struct gemm[]){
+	    times_wt(a->gate, s->h, w->gate, T, F, C, 0),
+	    times_wt(a->up, s->h, w->up, T, F, C, 0) }, 2);
+	pool_run(p->pool, swiglu_forward_job, &rows, norm_blocks(T));
+	gemm_run(p->pool, (struct gemm[]){ times_wt(out, s->act, w->down, T, C, F, 1) }, 1);
+}
+
+/* out = mid + down(swiglu(gate(h), up(h))), h = norm(mid); dx: d out -> d mid */
+static void ffn_backward(const struct pass *p, const struct layer *w, const struct layer *g,
+    const struct acts *a, float *dx)
+{
+	const struct scratch *s = &p->s;
+	int T = p->tree->tokens, C = p->c->width, F = p->c->ffn;
+	struct rows_job rows = { p, a };
+
+	gemm_run(p->pool, (struct gemm[]){ times_w(s->dgate, dx, w->down, T, C, F, 0) }, 1);
+	pool_run(p->pool, swiglu_backward_job, &rows, norm_blocks(T));
+	norm_forward(p, s->h, a->rstd_ffn, NULL, a->mid, NULL, w->ffn_norm, T);
+	gemm_run(p->pool, (struct gemm[]){
+	    times_w(s->dh, s->dgate, w->gate, T, F, C, 0),
+	    grad_w(g->down, dx, s->act, T, C, F),
+	    grad_w(g->gate, s->dgate, s->h, T, F, C),
+	    grad_w(g->up, s->dup, s->h, T, F, C) }, 4);
+	gemm_run(p->pool, (struct gemm[]){ times_w(s->dh, s->dup, w->up, T, F, C, 1) }, 1);
+	norm_backward(p, dx, g->ffn_norm, s->dh, a->mid, w->ffn_norm, a->rstd_ffn, T);
+}
+
+/* mid = x + o(attention(q(h), k(h), v(h))), h = norm(x); dx: d mid -> d x */
+static void attn_backward(const struct pass *p, const struct layer *w, const struct layer *g,
+    const struct acts *a, float *dx)
+{
+	const struct model_config *c = p->c;
+	const struct scratch *s = &p->s;
+	int T = p->tree->tokens, C = c->width, HD = c->heads * c->head_size, KD = c->kv_heads * c->head_size;
+	struct rows_job rows = { p, a };
+	struct attention att = attention_of(p, a);
+
+	gemm_run(p->pool, (struct gemm[]){
+	    times_w(s->datt, dx, w->o, T, C, HD, 0),
+	    grad_w(g->o, dx, a->att, T, C, HD) }, 2);
+	attention_backward(p->pool, &att);
+	pool_run(p->pool, rope_backward_job, &rows, norm_blocks(T));
+	norm_forward(p, s->h, a->rstd_attn, NULL, a->x, NULL, w->attn_norm, T);
+	gemm_run(p->pool, (struct gemm[]){
+	    times_w(s->dh, s->dq, w->q, T, HD, C, 0),
+	    grad_w(g->q, s->dq, s->h, T, HD, C),
+	    grad_w(g->k, s->dk, s->h, T, KD, C),
+	    grad_w(g->v, s->dv, s->h, T, KD, C) }, 4);
+	gemm_run(p->pool, (struct gemm[]){ times_w(s->dh, s->dk, w->k, T, KD, C, 1) }, 1);
+	gemm_run(p->pool, (struct gemm[]){ times_w(s->dh, s->dv, w->v, T, KD, C, 1) }, 1);
+	norm_backward(p, dx, g->attn_norm, s->dh, a->x, w->attn_norm, a->rstd_attn, T);
+}
+
+void layer_backward(const struct pass *p, const struct layer *w, const struct layer *g, const struct acts *a,
+    float *dx)
+{
+	ffn_backward(p, w, g, a, dx);
+	attn_backward(p, w, g, a, dx);
+}

@@ -1,0 +1,375 @@
+/* The trainer's forward and backward pass against a slow reference in double
+ * precision, and against itself: with and without a shared prefix, for any
+ * number of threads. */
+#include "test.h"
+
+#include "base/pool.h"
+#include "model/engine.h"
+#include "train/dpo.h"
+#include "train/train.h"
+#include "train_reference.h"
+
+/* Query heads in groups of 3, a head only part of which is rotated, a
+ * vocabulary of more than one panel, sizes that are no multiple of anything. */
+static const struct net_shape shapes[] = {
+	{ .layers = 2, .width = 18, .heads = 6, .kv_heads = 2, .head_size = 6, .ffn = 26, .vocab = 2100,
+	  .rope_dims = 4, .tied = true },
+	{ .layers = 2, .width = 20, .heads = 2, .kv_heads = 2, .head_size = 10, .ffn = 31, .vocab = 300,
+	  .rope_dims = 10, .tied = false },
+};
+
+/* A tree that crosses the attention's blocks of 64 queries and 128 keys: a
+ * prompt with two completions, one of which goes on; and a tree of its own. */
+enum { NSEGS = 5 };
+static const int lengths[NSEGS] = { 70, 90, 33, 21, 12 }, parents[NSEGS] = { -1, 0, 0, 1, -1 };
+static const bool targets[NSEGS] = { false, true, true, true, true };
+static const double weights[NSEGS] = { 0, 0.7, -1.1, 0.4, 0.3 };
+static int32_t tokens[NSEGS][128];
+static struct segment tree[NSEGS];
+
+static void make_tree(int vocab)
+{
+	struct rng r = rng_stream(11, "tree", "test", 0);
+
+	for (int s = 0, at = 0; s < NSEGS; s++) {
+		for (int i = 0; i < lengths[s]; i++, at++)
+			tokens[s][i] = (int32_t)rng_below(&r, (uint64_t)at, (uint64_t)vocab);
+		tree[s] = (struct segment){ tokens[s], lengths[s], parents[s], targets[s] };
+	}
+}
+
+/* The whole sequence that ends with segment s; returns where s begins. */
+static int path(int s, int32_t *ids, int *n)
+{
+	int from = 0;
+
+	*n = 0;
+	if (parents[s] >= 0)
+		path(parents[s], ids, n);
+	from = *n;
+	memcpy(ids + *n, tokens[s], (size_t)lengths[s] * sizeof *ids);
+	*n += lengths[s];
+	return from;
+}
+
+static double ref_segment(const struct ref *r, int s)
+{
+	int32_t ids[256];
+	double logp[256], sum = 0;
+	int n, from = path(s, ids, &n);
+
+	ref_logprobs(r, ids, n, from > 0 ? from : 1, logp, NULL);
+	for (int i = from; i < n; i++)
+		sum += logp[i];
+	return sum;
+}
+
+/* sum of weights[s] logp of segment s */
+static double ref_loss(const struct ref *r)
+{
+	double sum = 0;
+
+	for (int s = 0; s < NSEGS; s++)
+		if (targets[s])
+			sum += weights[s] * ref_segment(r, s);
+	return sum;
+}
+
+struct fixture {
+	struct net *net;
+	struct pool *pool;
+	struct trainer *t;
+	double *w;
+	struct ref ref;
+};
+
+static struct fixture fixture_new(const struct net_shape *s, int threads)
+{
+	struct fixture f = { .net = net_new(s), .pool = pool_new(threads) };
+	struct err err;
+
+	make_tree(s->vocab);
+	f.t = trainer_new(&f.net->m, f.pool, &err);
+	f.w = calloc(f.net->n, sizeof *f.w);
+	for (size_t i = 0; i < f.net->n; i++)
+		f.w[i] = f.net->data[i];
+	f.ref = (struct ref){ &f.net->m, f.w, f.net->data };
+	return f;
+}
+
+static void fixture_free(struct fixture *f)
+{
+	trainer_free(f->t);
+	pool_free(f->pool);
+	net_free(f->net);
+	free(f->w);
+}
+
+static void backward_of_the_tree(struct fixture *f, double *logps)
+{
+	struct err err;
+
+	CHECK(trainer_forward(f->t, tree, NSEGS, true, logps, NULL, &err) == 0);
+	CHECK(trainer_backward(f->t, weights, &err) == 0);
+}
+
+static void forward_matches_the_reference(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct fixture f = fixture_new(&shapes[i], 2);
+		double logps[NSEGS];
+		struct err err;
+
+		CHECK(trainer_forward(f.t, tree, NSEGS, false, logps, NULL, &err) == 0);
+		for (int s = 0; s < NSEGS; s++)
+			CHECK_NEAR(logps[s], targets[s] ? ref_segment(&f.ref, s) : 0, 1e-3);
+		fixture_free(&f);
+	}
+}
+
+/* (L(w + e d) - L(w - e d)) / 2e in the tensor at w, of n elements */
+static double central_difference(struct fixture *f, double *w, const double *d, size_t n)
+{
+	const double e = 1e-5;
+	double plus, minus;
+
+	for (size_t i = 0; i < n; i++)
+		w[i] += e * d[i];
+	plus = ref_loss(&f->ref);
+	for (size_t i = 0; i < n; i++)
+		w[i] -= 2 * e * d[i];
+	minus = ref_loss(&f->ref);
+	for (size_t i = 0; i < n; i++)
+		w[i] += e * d[i];
+	return (plus - minus) / (2 * e);
+}
+
+/* Along the gradient itself the slope must be its length; along a random
+ * direction, their product, to a thousandth of what it is likely to be. */
+static void check_tensor(struct fixture *f, const struct gguf_tensor *x)
+{
+	size_t n, at = (size_t)((const float *)x->data - f->net->data);
+	ptrdiff_t offset = trainer_offset(f->t, x->name, &n);
+	const float *g = trainer_grads(f->t) + offset;
+	struct rng r = rng_stream(3, x->name, "direction", 0);
+	double *d = calloc(n, sizeof *d), norm = 0, dot = 0, slope;
+
+	CHECK(offset >= 0);
+	for (size_t i = 0; i < n; i++)
+		norm += (double)g[i] * g[i];
+	norm = sqrt(norm);
+	for (size_t i = 0; i < n; i++)
+		d[i] = g[i] / norm;
+	slope = central_difference(f, f->w + at, d, n);
+	CHECK(norm > 1e-3);
+	CHECK_NEAR(slope, norm, 1e-3 * norm);
+	for (size_t i = 0; i < n; i++) {
+		d[i] = rng_uniform(&r, i) < 0.5 ? -1 : 1;
+		dot += d[i] * g[i];
+	}
+	slope = central_difference(f, f->w + at, d, n);
+	CHECK_NEAR(slope, dot, 1e-3 * (fabs(dot) > norm ? fabs(dot) : norm));
+	if (!test_ok)
+		printf("# in %s\n", x->name);
+	free(d);
+}
+
+static void gradients_match_central_differences(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct fixture f = fixture_new(&shapes[i], 2);
+		double logps[NSEGS];
+
+		backward_of_the_tree(&f, logps);
+		for (size_t j = 0; j < f.net->g.ntensors; j++)
+			check_tensor(&f, &f.net->g.tensors[j]);
+		fixture_free(&f);
+	}
+}
+
+static double distance(const float *a, const float *b, size_t n)
+{
+	double diff = 0, norm = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		diff += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+		norm += (double)a[i] * a[i];
+	}
+	return sqrt(diff / norm);
+}
+
+static void a_shared_prefix_changes_nothing(void)
+{
+	struct fixture f = fixture_new(&shapes[0], 2);
+	double logps[NSEGS], sum = 0;
+	size_t n;
+	float *g = trainer_grads(f.t), *shared;
+	struct err err;
+
+	trainer_weights(f.t, &n);
+	backward_of_the_tree(&f, logps);
+	shared = malloc(n * sizeof *shared);
+	memcpy(shared, g, n * sizeof *g);
+	trainer_zero_grads(f.t);
+	for (int s = 0; s < NSEGS; s++) {
+		int32_t ids[256];
+		int whole, from = path(s, ids, &whole);
+		struct segment alone[2] = { { ids, from, -1, false }, { ids + from, whole - from, 0, true } };
+		double lp[2], scale[2] = { 0, weights[s] };
+		int root = from == 0;
+
+		if (!targets[s])
+			continue;
+		alone[1].parent = root ? -1 : 0;
+		CHECK(trainer_forward(f.t, alone + root, 2 - root, true, lp + root, NULL, &err) == 0);
+		CHECK(trainer_backward(f.t, scale + root, &err) == 0);
+		CHECK_NEAR(lp[1], logps[s], 1e-5 * fabs(logps[s]));
+		sum += fabs(lp[1]);
+	}
+	CHECK(sum > 100);
+	CHECK(distance(g, shared, n) < 1e-5);
+	free(shared);
+	fixture_free(&f);
+}
+
+static void the_same_bytes_for_any_number_of_threads(void)
+{
+	double logps[2][NSEGS];
+	float *first = NULL;
+	size_t n = 0;
+
+	for (int threads = 1; threads <= 3; threads++) {
+		struct fixture f = fixture_new(&shapes[0], threads);
+
+		backward_of_the_tree(&f, logps[threads > 1]);
+		if (threads == 1) {
+			trainer_weights(f.t, &n);
+			first = malloc(n * sizeof *first);
+			memcpy(first, trainer_grads(f.t), n * sizeof *first);
+		}
+		CHECK(memcmp(first, trainer_grads(f.t), n * sizeof *first) == 0);
+		CHECK(memcmp(logps[0], logps[threads > 1], sizeof logps[0]) == 0);
+		fixture_free(&f);
+	}
+	free(first);
+}
+
+/* More targets than are scored at once. */
+static void long_targets_and_correct_tokens(void)
+{
+	const struct net_shape small = { .layers = 1, .width = 16, .heads = 2, .kv_heads = 1, .head_size = 8,
+	    .ffn = 16,
+	    .vocab = 40, .rope_dims = 8, .tied = true };
+	struct fixture f = fixture_new(&small, 2);
+	enum { LONG = 1100 };
+	static int32_t ids[LONG], best[LONG];
+	struct rng r = rng_stream(5, "long", "test", 0);
+	double *logp = calloc(LONG, sizeof *logp), sum = 0, one[1], d[1] = { 1 };
+	int correct[1], wanted = 0;
+	struct segment s = { ids, LONG, -1, true };
+	struct err err;
+
+	for (int i = 0; i < LONG; i++)
+		ids[i] = (int32_t)rng_below(&r, (uint64_t)i, 40);
+	ref_logprobs(&f.ref, ids, LONG, 1, logp, best);
+	for (int i = 1; i < LONG; i++) {
+		sum += logp[i];
+		wanted += best[i] == ids[i];
+	}
+	CHECK(trainer_forward(f.t, &s, 1, true, one, correct, &err) == 0);
+	CHECK_NEAR(one[0], sum, 1e-5 * fabs(sum));
+	CHECK(wanted > 5 && abs(correct[0] - wanted) <= 1);     /* but for a tie that rounding decides */
+	CHECK(trainer_backward(f.t, d, &err) == 0);
+	CHECK(trainer_backward(f.t, d, &err) != 0);     /* once only */
+	free(logp);
+	fixture_free(&f);
+}
+
+static void the_engine_gives_the_same_log_probabilities(void)
+{
+	struct net_shape s = shapes[1];
+	struct fixture f;
+	float *logits;
+	struct engine *e;
+	struct engine_row rows[32];
+	double sum = 0, logps[1];
+	struct segment seg = { tokens[1], 32, -1, true };
+	struct err err;
+
+	s.width = s.ffn = 32;
+	s.head_size = s.rope_dims = 16;
+	f = fixture_new(&s, 2);
+	logits = malloc(32 * (size_t)s.vocab * sizeof *logits);
+	e = engine_new(&f.net->m, f.pool, &(struct engine_options){ 0 }, &err);
+	CHECK(e != NULL);
+	if (!e)
+		return;
+	rows[0].seq = engine_seq_new(e);
+	for (int i = 0; i < 32; i++)
+		rows[i] = (struct engine_row){ rows[0].seq, tokens[1][i], true };
+	CHECK(engine_step(e, rows, 32, logits, &err) == 0);
+	for (int i = 0; i < 31; i++) {
+		const float *x = logits + (size_t)i * (size_t)s.vocab;
+		double total = 0;
+
+		for (int j = 0; j < s.vocab; j++)
+			total += exp((double)x[j]);
+		sum += (double)x[tokens[1][i + 1]] - log(total);
+	}
+	CHECK(trainer_forward(f.t, &seg, 1, false, logps, NULL, &err) == 0);
+	CHECK_NEAR(logps[0], sum, 1e-3);
+	engine_free(e);
+	free(logits);
+	fixture_free(&f);
+}
+
+static void bad_trees_are_refused(void)
+{
+	struct fixture f = fixture_new(&shapes[1], 1);
+	int32_t ids[3] = { 1, 2, 300 };
+	static int32_t many[5000];
+	double logps[2], none[2] = { 0 };
+	struct err err;
+	struct segment token = { ids, 3, -1, true }, empty = { ids, 0, -1, true }, orphan = { ids, 2, 0, true },
+	    longer = { many, 5000, -1, true };
+
+	CHECK(trainer_forward(f.t, &token, 1, true, logps, NULL, &err) != 0 && strstr(err.msg, "token 300"));
+	CHECK(trainer_forward(f.t, &empty, 1, true, logps, NULL, &err) != 0 && strstr(err.msg, "empty"));
+	CHECK(trainer_forward(f.t, &orphan, 1, true, logps, NULL, &err) != 0 && strstr(err.msg, "parent"));
+	CHECK(trainer_forward(f.t, &longer, 1, true, logps, NULL, &err) != 0 && strstr(err.msg, "context"));
+	CHECK(trainer_forward(f.t, tree, 0, true, logps, NULL, &err) != 0);
+	CHECK(trainer_backward(f.t, none, &err) != 0);
+	fixture_free(&f);
+}
+
+/* A single-token completion of a single-token prompt. */
+static void the_smallest_tree(void)
+{
+	struct fixture f = fixture_new(&shapes[1], 2);
+	int32_t ids[2] = { 5, 9 };
+	struct segment s[2] = { { ids, 1, -1, false }, { ids + 1, 1, 0, true } };
+	double logps[2], logp[2], d[2] = { 0, 1 };
+	struct err err;
+
+	ref_logprobs(&f.ref, ids, 2, 1, logp, NULL);
+	CHECK(trainer_forward(f.t, s, 2, true, logps, NULL, &err) == 0);
+	CHECK_NEAR(logps[1], logp[1], 1e-5);
+	CHECK(trainer_backward(f.t, d, &err) == 0);
+	/* nothing to predict is no error either */
+	CHECK(trainer_forward(f.t, s, 1, true, logps, NULL, &err) == 0);
+	CHECK(trainer_backward(f.t, d, &err) == 0);
+	fixture_free(&f);
+}
+
+int main(void)
+{
+	TEST(forward_matches_the_reference);
+	TEST(gradients_match_central_differences);
+	TEST(a_shared_prefix_changes_nothing);
+	TEST(the_same_bytes_for_any_number_of_threads);
+	TEST(long_targets_and_correct_tokens);
+	TEST(the_engine_gives_the_same_log_probabilities);
+	TEST(bad_trees_are_refused);
+	TEST(the_smallest_tree);
+	return tests_done();
+}
