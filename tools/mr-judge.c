@@ -11,13 +11,15 @@
 
 static int n = 11;
 static const char *template_file;
-static bool overwrite, guided;
+static bool overwrite, guided, print_template;
 
 static struct opt options[] = {
 	{ OPT_INT, "n", 'n', &n, .arg = "N",
 	  .help = "judgments of each response [{}]", .min = 1, .max = 10000 },
 	{ OPT_STRING, "template", .value = &template_file, .arg = "FILE",
 	  .help = "ask with the text in FILE: {{prompt}}, {{response}} [built in]" },
+	{ OPT_FLAG, "print-template", .value = &print_template,
+	  .help = "write the template that would be asked with, and stop" },
 	{ OPT_FLAG, "guided", .value = &guided,
 	  .help = "a judgment without a usable score is ended with one, sampled among 0 to 5" },
 	{ OPT_FLAG, "overwrite", .value = &overwrite, .help = "replace the judgments a record has" },
@@ -265,6 +267,17 @@ static int step(void *arg, struct job *job, struct err *err)
 	return 0;
 }
 
+static int print(struct cli *c, const char *text)
+{
+	struct err err;
+
+	cli_write(c, text, strlen(text));
+	if (out_commit(c->out, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	out_abort_all();
+	return EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "prompt", "response", NULL };
@@ -273,6 +286,8 @@ int main(int argc, char **argv)
 
 	cli_start(&c, &tool, argc, argv);
 	judge.template = ask_template(&c, template_file, template_judge, names);
+	if (print_template)
+		return print(&c, judge.template);
 	template_tag(judge.template, judge.tag);
 	cli_model(&c);
 	cli_records(&c, step, &judge);

@@ -166,7 +166,6 @@ static void largest(const struct training *t, int *tokens, int *targets)
 
 void training_open(struct training *t)
 {
-	const double gib = 1 << 30;
 	struct cli *c = &t->cli;
 	int tokens, targets;
 	struct err err;
@@ -181,10 +180,10 @@ void training_open(struct training *t)
 	largest(t, &tokens, &targets);
 	need = 4.0 * sizeof(float) * (double)n + (double)trainer_bytes(t->trainer, tokens, targets, true);
 	if (!c->quiet)
-		cli_warn(c, "%u %s, %llu steps, %.1f GiB of memory: %.1f for %.4g million weights, "
+		cli_warn(c, "%u %s, %llu steps; %.4g MiB of memory: %.4g for %.4g million weights, "
 		    "the rest for %d tokens at once", t->examples.n, t->what,
-		    (unsigned long long)train_steps(&t->plan, t->examples.n), need / gib,
-		    4.0 * sizeof(float) * (double)n / gib, (double)n / 1e6, tokens);
+		    (unsigned long long)train_steps(&t->plan, t->examples.n), need / (1 << 20),
+		    4.0 * sizeof(float) * (double)n / (1 << 20), (double)n / 1e6, tokens);
 	if (trainer_reserve(t->trainer, tokens, targets, true, &err) != 0 || adamw_init(&t->adamw, n, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);
 }

@@ -74,6 +74,20 @@ dpo() {
 	[ "$(jq .grad_norm alone)" = "$(tail -n 1 log | jq .grad_norm)" ]
 }
 
+@test "--pack changes the last digits only" {
+	pairs 8 >in.jsonl
+	local n
+	for n in 1 200 100000; do
+		mr-dpo -q --batch 8 --epochs 5 --lr 1e-3 --pack $n -o out.gguf in.jsonl >"log$n"
+		# the first step is exactly the reference, however it was packed
+		[ "$(head -n 1 "log$n" | jq '."rewards/margins"')" = 0 ]
+	done
+	! cmp -s log1 log100000
+	jq -se --slurpfile one log1 --slurpfile some log200 'to_entries | all(.[];
+		($one[.key].loss / .value.loss - 1 | fabs) < 1e-5 and ($some[.key].loss / .value.loss - 1 | fabs) < 1e-5 and
+		($one[.key].grad_norm / .value.grad_norm - 1 | fabs) < 1e-4)' log100000
+}
+
 @test "the learning rate follows the schedule" {
 	pairs 8 >in.jsonl
 	dpo --batch 1 --lr 1e-4 --schedule constant in.jsonl | jq .learning_rate | sort -u >rate
@@ -248,8 +262,8 @@ bad_pairs() {
 @test "a run that is told to stop ends, and leaves no file" {
 	pairs 4 >in.jsonl
 	mr-dpo --batch 1 --epochs 100000 -o out.gguf in.jsonl >log 2>told &
-	local pid=$! i rc=0
-	for i in $(seq 200); do
+	local pid=$! rc=0
+	for _ in $(seq 200); do
 		[ -s log ] && break
 		sleep 0.05
 	done

@@ -126,3 +126,14 @@ judge() {
 @test "--help tells every option, and the manual tells the same" {
 	same_options mr-judge
 }
+
+@test "--print-template: the built-in text, which judges as the built-in one does" {
+	responses 2 >in.jsonl
+	mr-judge --print-template >printed.txt </dev/null
+	grep -q '{{prompt}}' printed.txt
+	grep -q '{{response}}' printed.txt
+	judge --guided -n 2 in.jsonl >builtin
+	judge --guided -n 2 --template printed.txt in.jsonl | cmp - builtin
+	mr-judge --template printed.txt --print-template -o again.txt </dev/null
+	cmp printed.txt again.txt
+}

@@ -258,8 +258,7 @@ static void the_same_bytes_for_any_number_of_threads(void)
 static void long_targets_and_correct_tokens(void)
 {
 	const struct net_shape small = { .layers = 1, .width = 16, .heads = 2, .kv_heads = 1, .head_size = 8,
-	    .ffn = 16,
-	    .vocab = 40, .rope_dims = 8, .tied = true };
+	    .ffn = 16, .vocab = 40, .rope_dims = 8, .tied = true };
 	struct fixture f = fixture_new(&small, 2);
 	enum { LONG = 1100 };
 	static int32_t ids[LONG], best[LONG];
@@ -361,6 +360,65 @@ static void the_smallest_tree(void)
 	fixture_free(&f);
 }
 
+/* A task whose third step goes wrong; it is asked to stop before the fifth. */
+struct faulty {
+	int steps, logged;
+	bool wrong;
+};
+
+static int faulty_batch(void *self, struct trainer *t, const uint32_t *which, uint32_t n, struct train_log *log,
+    struct err *err)
+{
+	struct faulty *f = self;
+
+	(void)which, (void)n, (void)err;
+	log->loss = 1;
+	trainer_grads(t)[0] = ++f->steps == 3 && f->wrong ? INFINITY : 1;
+	return 0;
+}
+
+static int faulty_logged(void *owner, const struct train_log *log, struct err *err)
+{
+	(void)err;
+	((struct faulty *)owner)->logged = (int)log->step;
+	return 0;
+}
+
+static bool faulty_stopping(void *owner)
+{
+	return ((struct faulty *)owner)->steps == 4;
+}
+
+static void a_gradient_that_is_not_finite_stops_the_run(void)
+{
+	const struct train_plan plan = { .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .epochs = 10,
+	    .batch = 2, .schedule = SCHEDULE_CONSTANT, .stage = "test" };
+	struct example e[4] = { { .id = (char[]){ "p0" } }, { .id = (char[]){ "p1" } }, { .id = (char[]){ "p2" } },
+	    { .id = (char[]){ "p3" } } };
+	struct examples examples = { e, 4 };
+
+	for (int wrong = 0; wrong < 2; wrong++) {
+		struct fixture f = fixture_new(&shapes[1], 1);
+		struct faulty faulty = { .wrong = wrong };
+		struct train_task task = { .examples = &examples, .batch = faulty_batch, .self = &faulty,
+		    .logged = faulty_logged, .stopping = faulty_stopping, .owner = &faulty };
+		struct adamw adamw = { 0 };
+		struct err err;
+		size_t n;
+		float *w = trainer_weights(f.t, &n), first = w[0];
+
+		CHECK(adamw_init(&adamw, n, &err) == 0);
+		CHECK(train_run(&plan, f.t, f.pool, &adamw, &task, &err) == (wrong ? -1 : 1));
+		CHECK(!wrong || strstr(err.msg, "step 3") != NULL);
+		CHECK(!wrong || strstr(err.msg, "p0, p1") != NULL);
+		/* as many steps of 0.01 as were logged, and none after them */
+		CHECK(faulty.logged == (wrong ? 2 : 4));
+		CHECK_NEAR(w[0], first - 0.01 * faulty.logged, 1e-5);
+		adamw_free(&adamw);
+		fixture_free(&f);
+	}
+}
+
 int main(void)
 {
 	TEST(forward_matches_the_reference);
@@ -371,5 +429,6 @@ int main(void)
 	TEST(the_engine_gives_the_same_log_probabilities);
 	TEST(bad_trees_are_refused);
 	TEST(the_smallest_tree);
+	TEST(a_gradient_that_is_not_finite_stops_the_run);
 	return tests_done();
 }
