@@ -59,7 +59,7 @@ manual_pages()
 
 ((${#code[@]} == 0)) || {
 	check cppcheck cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 \
-		--enable=warning,portability --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitvar --suppress=legacyUninitvar --suppress=ctunullpointer \
+		--enable=warning,portability --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitvar --suppress=legacyUninitvar --suppress=ctunullpointer --suppress=unknownEvaluationOrder \
 		-Ilib -Itests "${code[@]}"
 	check clang-tidy clang-tidy --quiet --warnings-as-errors='*' \
 		--checks="$tidy_checks" \

@@ -76,13 +76,15 @@ struct llm *llm_open(const struct llm_options *o, struct err *err);
  * the context, not UTF-8. Nothing is queued then. */
 int llm_submit(struct llm *l, const struct llm_request *r, void *tag, struct err *err);
 /* Continuations that are queued and not yet running: the caller keeps this
- * at about llm_batch() to keep all slots busy. */
+ * at about llm_batch() to keep all slots busy. A request with choices counts
+ * as one. */
 int llm_waiting(const struct llm *l);
 int llm_batch(const struct llm *l);
 /* Works until a request is done: 1 and *answer (release with
  * llm_answer_free); 0 where nothing is queued; -1 on a failure of the whole
  * engine. Returns 0 early after llm_interrupt(), which a signal handler may
- * call. Answers come in any order. */
+ * call (one interrupt ends one wait; the work is not lost). Answers come in
+ * any order. */
 int llm_next(struct llm *l, struct llm_answer **answer, struct err *err);
 void llm_interrupt(void);
 void llm_answer_free(struct llm_answer *a);
