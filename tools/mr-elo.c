@@ -437,7 +437,7 @@ static void tell(struct cli *c, const struct elo *e)
 int main(int argc, char **argv)
 {
 	struct elo e = { 0 };
-	struct cli c = { 0 };
+	static struct cli c;
 
 	cli_start(&c, &tool, argc, argv);
 	if (read_omega(&c, &e)) {

@@ -194,7 +194,7 @@ static enum report_format read_format(struct cli *c)
 
 int main(int argc, char **argv)
 {
-	struct cli c = { 0 };
+	static struct cli c;
 	struct eval e = { .kind = find_kind(&c, argc, argv) };
 	enum report_format format;
 	struct buf note = { 0 };

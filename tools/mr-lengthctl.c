@@ -104,7 +104,7 @@ static int step(void *arg, struct job *job, struct err *err)
 int main(int argc, char **argv)
 {
 	struct counts counts = { { 0 } };
-	struct cli c = { 0 };
+	static struct cli c;
 
 	cli_start(&c, &tool, argc, argv);
 	cli_records(&c, step, &counts);

@@ -220,8 +220,8 @@ static int step(void *arg, struct job *job, struct err *err)
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "prompt", "response", NULL };
-	struct pairs p = { 0 };
-	struct cli c = { 0 };
+	static struct pairs p = { 0 };
+	static struct cli c;
 
 	cli_start(&c, &tool, argc, argv);
 	p.actor = strcmp(role, "judge") != 0;

@@ -84,6 +84,8 @@ static void describe(const struct progress *p, double now, struct buf *b)
 	if (p->total)
 		buf_printf(b, "/%llu", (unsigned long long)p->total);
 	buf_printf(b, " %s", p->unit);
+	if (!p->total && part >= 0)
+		buf_printf(b, " (%.0f %%)", 100 * part);
 	add_rate(b, (double)p->done, elapsed, "");
 	if (p->tokens)
 		add_rate(b, (double)p->tokens, elapsed, " tokens");

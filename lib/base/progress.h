@@ -1,6 +1,7 @@
 /*
  * One line on standard error that is rewritten a few times a second:
- * "mr-judge: 12/40 records, 0.8/s, 153 tokens/s, ETA 0:35". Drawn when
+ * "mr-judge: 12/40 records, 0.8/s, 153 tokens/s, ETA 0:35"; where the total
+ * is not known but the part of it is, "12 records (30 %), …". Drawn when
  * standard error is a terminal (or mode is PROGRESS_ALWAYS, then a line each,
  * at most one in two seconds). It never writes when mode is PROGRESS_NEVER.
  */

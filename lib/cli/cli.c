@@ -32,10 +32,6 @@ bool cli_stopping(void)
 	return stop_signal != 0;
 }
 
-int cli_signal(void)
-{
-	return stop_signal;
-}
 
 static void install_signals(void)
 {
@@ -204,6 +200,11 @@ const char *cli_default_model(void)
 	return readable(path) ? path : NULL;
 }
 
+static void on_tick(void *cli)
+{
+	cli_show_progress(cli);
+}
+
 struct llm *cli_model(struct cli *c)
 {
 	struct err err;
@@ -211,6 +212,10 @@ struct llm *cli_model(struct cli *c)
 	if (!c->model)
 		cli_die(c, EXIT_NOTHING, "no model: name one with -m FILE or MR_MODEL, or run: mr-model fetch");
 	c->llm.model = c->model;
+	if (c->tool->needs & CLI_RECORDS) {
+		c->llm.tick = on_tick;
+		c->llm.tick_arg = c;
+	}
 	c->model_handle = llm_open(&c->llm, &err);
 	if (!c->model_handle)
 		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);

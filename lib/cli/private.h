@@ -33,6 +33,6 @@ struct cli_private {
 void cli_resume(struct cli *c);
 void cli_option_table(struct cli *c);
 void cli_apply_options(struct cli *c);
-int cli_signal(void);                   /* the signal that asked to stop, or 0 */
+void cli_show_progress(struct cli *c);
 
 #endif

@@ -172,7 +172,7 @@ static void write_ended(struct loop *l)
 	}
 }
 
-static void show_progress(struct cli *c)
+void cli_show_progress(struct cli *c)
 {
 	struct progress *p = &c->progress;
 	struct reader *in = &c->reader;
@@ -213,7 +213,7 @@ void cli_records(struct cli *c, job_step *step, void *tool)
 			} else {
 				l.eof = true;
 			}
-			show_progress(c);
+			cli_show_progress(c);
 		}
 		if (l.njobs > 0 && !cli_stopping()) {
 			got = llm_next(c->model_handle, &answer, &err);
@@ -224,7 +224,7 @@ void cli_records(struct cli *c, job_step *step, void *tool)
 			else if (!cli_stopping())
 				cli_die(c, EXIT_NOTHING, "the model lost a request; this is a bug");
 			write_ended(&l);
-			show_progress(c);
+			cli_show_progress(c);
 		}
 	} while (!cli_stopping() && (l.njobs > 0 || !l.eof));
 	while (l.head) {

@@ -63,6 +63,8 @@ struct llm_options {
 	int batch;              /* sequences decoded side by side, >= 1; 0: default (16) */
 	size_t kv_bytes;        /* bound of the key/value cache; 0: default */
 	bool exact;             /* the float32 reference path (OpenBLAS) */
+	void (*tick)(void *arg);        /* NULL, or called between steps of work: for a progress line */
+	void *tick_arg;
 };
 
 struct llm_usage {

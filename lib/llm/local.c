@@ -34,6 +34,8 @@ struct llm *llm_open(const struct llm_options *o, struct err *err)
 	struct llm *l = mem_zalloc(1, sizeof *l);
 	l->done_end = &l->done;
 	l->keep_prefixes = true;
+	l->tick = o->tick;
+	l->tick_arg = o->tick_arg;
 	l->batch = o->batch > 0 ? o->batch : DEFAULT_BATCH;
 	if (l->batch > ENGINE_MAX_ROWS)
 		l->batch = ENGINE_MAX_ROWS;
@@ -352,6 +354,8 @@ int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
 			return 0;
 		if (local_step(l, err) != 0)
 			return -1;
+		if (l->tick)
+			l->tick(l->tick_arg);
 	}
 }
 

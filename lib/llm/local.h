@@ -75,6 +75,8 @@ struct llm {
 		struct answers *next;
 	} *done, **done_end;
 	struct llm_usage usage;
+	void (*tick)(void *arg);
+	void *tick_arg;
 };
 
 /* For the tests: whether prompts are kept for later requests. The answers

@@ -7,7 +7,7 @@
 
 #define RUBRIC \
 	"Start from 0 and add 1 point for each of these that is true:\n" \
-	"1. On topic: it takes up what the prompt really asks.\n" \
+	"1. On topic: it takes up what the prompt really asks; if not, the score is 0.\n" \
 	"2. Correct: what it says is true, and its reasoning or code works.\n" \
 	"3. Complete: every part of the request is met, also length and format, and nothing is cut off.\n" \
 	"4. Clear: well ordered, easy to follow, nothing said twice.\n" \
