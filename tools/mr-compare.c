@@ -42,20 +42,12 @@ struct compare {
 	unsigned long long identical, games, none, guided;
 };
 
-struct game {
-	const char *asked, *text;
-	enum verdict verdict;
-	bool guided;
-	int answer;                     /* of the forced ending; -1: none was asked for */
-	char *prefix;
-};
-
 /* Game 0 shows the baseline first, game 1 the model. */
 struct state {
 	const struct entry *base;
 	const char *text;
 	bool identical;
-	struct game game[2];
+	struct opinion game[2];
 };
 
 static const char *const stages[2] = { "compare/ab", "compare/ba" };
@@ -176,18 +168,14 @@ static int ask_games(const struct compare *cmp, struct job *job, const char *pro
 	struct state *s = job->state;
 
 	for (int i = 0; i < 2; i++) {
-		struct template_value values[] = { { "prompt", prompt },
+		const struct template_value values[] = { { "prompt", prompt },
 			{ "response_a", i == 0 ? s->base->text : s->text },
 			{ "response_b", i == 0 ? s->text : s->base->text } };
-		struct buf text = { 0 };
-		int rc;
+		struct opinion *o = &s->game[i];
 
-		s->game[i].answer = -1;
-		template_render(cmp->template, values, 3, &text);
-		s->game[i].asked = arena_strndup(&job->arena, text.len ? text.data : "", text.len);
-		buf_free(&text);
-		rc = ask_user(job, s->game[i].asked, 1, stages[i], 0, err);
-		if (rc != 0)
+		*o = (struct opinion){ .asked = ask_render(job, cmp->template, values, 3), .stage = stages[i],
+			.request = i };
+		if (ask_user(job, o->asked, 1, o->stage, 0, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -218,62 +206,6 @@ static int ask(const struct compare *cmp, struct job *job, struct err *err)
 		rc = ask_games(cmp, job, prompt, err);
 	free(prompt);
 	return rc;
-}
-
-static int take_verdicts(struct job *job, struct err *err)
-{
-	struct state *s = job->state;
-
-	for (int i = 0; i < 2; i++) {
-		const struct llm_completion *c = ask_answer(job, i, 0, err);
-
-		if (!c)
-			return -1;
-		s->game[i].text = c->text;
-		s->game[i].verdict = verdict_parse(c->text);
-	}
-	return 0;
-}
-
-static void ask_endings(struct job *job)
-{
-	struct state *s = job->state;
-	struct buf prefix = { 0 };
-
-	for (int i = 0; i < 2; i++) {
-		struct game *g = &s->game[i];
-
-		if (g->verdict != VERDICT_NONE)
-			continue;
-		buf_reset(&prefix);
-		guided_verdict_prefix(g->text, &prefix);
-		g->prefix = arena_strndup(&job->arena, prefix.data, prefix.len);
-		g->answer = job->nanswers;
-		if (ask_ending(job, g->asked, g->prefix, guided_verdicts, GUIDED_VERDICTS,
-		    i == 0 ? "compare/ab/guided" : "compare/ba/guided", 0, NULL) != 0)
-			g->answer = -1;
-	}
-	buf_free(&prefix);
-}
-
-static int take_endings(struct job *job, struct err *err)
-{
-	struct state *s = job->state;
-
-	for (int i = 0; i < 2; i++) {
-		struct game *g = &s->game[i];
-		const struct llm_completion *c;
-
-		if (g->answer < 0)
-			continue;
-		c = ask_answer(job, g->answer, 0, err);
-		if (!c)
-			return -1;
-		g->text = arena_printf(&job->arena, "%s%s", g->prefix, guided_verdicts[c->choice]);
-		g->verdict = verdict_parse(g->text);
-		g->guided = true;
-	}
-	return 0;
 }
 
 /* 1: the baseline won, 2: the model, 1.5: a tie; 0: no verdict. */
@@ -316,15 +248,16 @@ static void games_json(struct compare *cmp, const struct state *s, struct buf *o
 {
 	buf_adds(out, ",\"games\":[");
 	for (int i = 0; i < 2 && !s->identical; i++) {
-		const struct game *g = &s->game[i];
+		const struct opinion *o = &s->game[i];
+		enum verdict v = verdict_parse(o->text);
 
 		cmp->games++;
-		cmp->none += g->verdict == VERDICT_NONE;
-		cmp->guided += g->guided;
+		cmp->none += v == VERDICT_NONE;
+		cmp->guided += o->guided;
 		buf_printf(out, "%s{\"first\":\"%s\",\"winner\":%s,\"text\":", i ? "," : "", firsts[i],
-		    winner_json(game_value(i, g->verdict)));
-		json_string(out, g->text, strlen(g->text));
-		buf_adds(out, g->guided ? ",\"guided\":true}" : "}");
+		    winner_json(game_value(i, v)));
+		json_string(out, o->text, strlen(o->text));
+		buf_adds(out, o->guided ? ",\"guided\":true}" : "}");
 	}
 	buf_adds(out, "]}\n");
 }
@@ -337,7 +270,7 @@ static void write_preference(struct compare *cmp, struct job *job)
 	int n = 0;
 
 	for (int i = 0; i < 2 && !s->identical; i++) {
-		double value = game_value(i, s->game[i].verdict);
+		double value = game_value(i, verdict_parse(s->game[i].text));
 
 		sum += value;
 		n += value > 0;
@@ -359,22 +292,18 @@ static void write_preference(struct compare *cmp, struct job *job)
 static int step(void *arg, struct job *job, struct err *err)
 {
 	struct compare *cmp = arg;
-	int asked = job->nanswers;
+	struct state *s = job->state;
 
 	if (job->step == 0) {
 		if (ask(cmp, job, err) != 0)
 			return -1;
 		if (job->nanswers > 0)
 			return 0;
-	} else if (job->step == 1) {
-		if (take_verdicts(job, err) != 0)
-			return -1;
-		if (guided)
-			ask_endings(job);
-		if (job->nanswers > asked)
-			return 0;
-	} else if (take_endings(job, err) != 0) {
-		return -1;
+	} else {
+		int done = ask_opinions(job, s->game, 2, &guided_verdict, guided, err);
+
+		if (done != 1)
+			return done;
 	}
 	write_preference(cmp, job);
 	return 0;

@@ -40,21 +40,9 @@ struct judge {
 	unsigned long long judgments, with_score, guided;
 };
 
-struct judgment {
-	const char *text;
-	enum llm_finish finish;
-	enum score_status status;
-	double score;
-	bool guided;
-	int answer;             /* of the forced ending; -1: none was asked for */
-	char *prefix;
-};
-
 struct state {
 	int nresponses;
-	char **asked;           /* (nresponses) the judge's prompts */
-	size_t njudgments;
-	struct judgment *j;     /* (nresponses, n) */
+	struct opinion *o;      /* (nresponses, n) */
 };
 
 static int check_response(const struct record *rec, const cJSON *response, int i, const char **text,
@@ -71,16 +59,18 @@ static int check_response(const struct record *rec, const cJSON *response, int i
 	return 0;
 }
 
-static char *render(struct job *job, const char *template, const char *prompt, const char *response)
+/* n judgments of response i. */
+static int ask_about(const struct judge *judge, struct job *job, int i, const char *prompt, const char *text,
+    struct err *err)
 {
-	struct template_value values[] = { { "prompt", prompt }, { "response", response } };
-	struct buf text = { 0 };
-	char *kept;
+	const struct template_value values[] = { { "prompt", prompt }, { "response", text } };
+	struct opinion *o = ((struct state *)job->state)->o + (size_t)i * (size_t)n;
+	const char *asked = ask_render(job, judge->template, values, 2);
+	const char *stage = arena_printf(&job->arena, "judge/%d", i);
 
-	template_render(template, values, 2, &text);
-	kept = arena_strndup(&job->arena, text.len ? text.data : "", text.len);
-	buf_free(&text);
-	return kept;
+	for (int j = 0; j < n; j++)
+		o[j] = (struct opinion){ .asked = asked, .stage = stage, .request = i, .j = j };
+	return ask_user(job, asked, n, stage, 0, err);
 }
 
 /* One request a response, so that its judgments do not depend on how many
@@ -96,18 +86,14 @@ static int ask(const struct judge *judge, struct job *job, struct err *err)
 	if (!responses || (nm = record_messages(&job->rec, &job->arena, &m, err)) < 0)
 		return -1;
 	s->nresponses = cJSON_GetArraySize(responses);
-	s->asked = arena_alloc(&job->arena, (size_t)s->nresponses * sizeof *s->asked);
+	s->o = arena_alloc(&job->arena, (size_t)s->nresponses * (size_t)n * sizeof *s->o);
 	template_conversation(m, nm, &prompt);
 	cJSON_ArrayForEach(r, responses) {
-		char stage[40];
 		const char *text;
 
 		rc = check_response(&job->rec, r, i, &text, err);
-		if (rc != 0)
-			break;
-		s->asked[i] = render(job, judge->template, prompt.data, text);
-		snprintf(stage, sizeof stage, "judge/%d", i);
-		rc = ask_user(job, s->asked[i++], n, stage, 0, err);
+		if (rc == 0)
+			rc = ask_about(judge, job, i++, prompt.data, text, err);
 		if (rc != 0)
 			break;
 	}
@@ -115,104 +101,39 @@ static int ask(const struct judge *judge, struct job *job, struct err *err)
 	return rc;
 }
 
-static int take_judgments(struct job *job, struct err *err)
-{
-	struct state *s = job->state;
-
-	s->njudgments = (size_t)s->nresponses * (size_t)n;
-	s->j = arena_alloc(&job->arena, s->njudgments * sizeof *s->j);
-	for (size_t k = 0; k < s->njudgments; k++) {
-		size_t response = k / (size_t)n, i = k % (size_t)n;
-		const struct llm_completion *c = ask_answer(job, (int)response, (int)i, err);
-
-		if (!c)
-			return -1;
-		s->j[k] = (struct judgment){ .text = c->text, .finish = c->finish, .answer = -1 };
-		s->j[k].status = score_parse(c->text, guided_scale, &s->j[k].score);
-	}
-	return 0;
-}
-
-/* A prompt and a judgment that fill the context leave no room for an
- * ending: the judgment then stays without a score. */
-static void ask_endings(struct job *job)
-{
-	struct state *s = job->state;
-	struct buf prefix = { 0 };
-	char stage[40];
-
-	for (size_t k = 0; k < s->njudgments; k++) {
-		struct judgment *j = &s->j[k];
-		size_t response = k / (size_t)n;
-
-		if (j->status == SCORE_OK)
-			continue;
-		buf_reset(&prefix);
-		guided_score_prefix(j->text, &prefix);
-		j->prefix = arena_strndup(&job->arena, prefix.data, prefix.len);
-		snprintf(stage, sizeof stage, "judge/%zu/guided", response);
-		j->answer = job->nanswers;
-		if (ask_ending(job, s->asked[response], j->prefix, guided_scores, GUIDED_SCORES, stage,
-		    k % (size_t)n, NULL) != 0)
-			j->answer = -1;
-	}
-	buf_free(&prefix);
-}
-
-static int take_endings(struct job *job, struct err *err)
-{
-	struct state *s = job->state;
-
-	for (size_t k = 0; k < s->njudgments; k++) {
-		struct judgment *j = &s->j[k];
-		const struct llm_completion *c;
-
-		if (j->answer < 0)
-			continue;
-		c = ask_answer(job, j->answer, 0, err);
-		if (!c)
-			return -1;
-		j->text = arena_printf(&job->arena, "%s%s", j->prefix, guided_scores[c->choice]);
-		j->status = score_parse(j->text, guided_scale, &j->score);
-		j->guided = true;
-	}
-	return 0;
-}
-
-static void judgments_json(const struct judgment *j, struct buf *out)
+static void judgments_json(const struct opinion *o, const double *score, const bool *valid, struct buf *out)
 {
 	buf_addc(out, '[');
-	for (int k = 0; k < n; k++, j++) {
-		buf_adds(out, k ? ",{\"text\":" : "{\"text\":");
-		json_string(out, j->text, strlen(j->text));
+	for (int j = 0; j < n; j++) {
+		buf_adds(out, j ? ",{\"text\":" : "{\"text\":");
+		json_string(out, o[j].text, strlen(o[j].text));
 		buf_adds(out, ",\"score\":");
-		if (j->status == SCORE_OK)
-			json_number(out, j->score);
+		if (valid[j])
+			json_number(out, score[j]);
 		else
 			buf_adds(out, "null");
-		buf_printf(out, ",\"finish\":\"%s\"%s}", finish_name(j->finish),
-		    j->guided ? ",\"guided\":true" : "");
+		buf_printf(out, ",\"finish\":\"%s\"%s}", finish_name(o[j].finish),
+		    o[j].guided ? ",\"guided\":true" : "");
 	}
 	buf_addc(out, ']');
 }
 
 static void set_response(struct judge *judge, struct job *job, size_t i)
 {
-	const struct judgment *j = ((struct state *)job->state)->j + i * (size_t)n;
+	const struct opinion *o = ((struct state *)job->state)->o + i * (size_t)n;
 	double *score = mem_zalloc((size_t)n, sizeof *score);
 	bool *valid = mem_zalloc((size_t)n, sizeof *valid);
 	struct score_stats stats;
 	struct buf value = { 0 };
 
-	for (int k = 0; k < n; k++) {
-		valid[k] = j[k].status == SCORE_OK;
-		score[k] = valid[k] ? j[k].score : 0;
-		judge->guided += j[k].guided;
+	for (int j = 0; j < n; j++) {
+		valid[j] = score_parse(o[j].text, guided_scale, &score[j]) == SCORE_OK;
+		judge->guided += o[j].guided;
 	}
 	stats = score_stats(score, valid, (size_t)n);
 	judge->judgments += (unsigned long long)n;
 	judge->with_score += (unsigned long long)stats.n;
-	judgments_json(j, &value);
+	judgments_json(o, score, valid, &value);
 	record_set_in(&job->rec, "responses", i, "judgments", value.data);
 	buf_reset(&value);
 	json_number(&value, stats.mean);
@@ -244,24 +165,18 @@ static void set_fields(struct judge *judge, struct job *job)
 static int step(void *arg, struct job *job, struct err *err)
 {
 	struct judge *judge = arg;
-	int asked;
+	struct state *s = job->state;
 
 	if (job->step == 0) {
 		if (ask(judge, job, err) != 0)
 			return -1;
 		if (job->nanswers > 0)
 			return 0;
-	}
-	asked = job->nanswers;
-	if (job->step <= 1) {
-		if (take_judgments(job, err) != 0)
-			return -1;
-		if (guided)
-			ask_endings(job);
-		if (job->nanswers > asked)
-			return 0;
-	} else if (take_endings(job, err) != 0) {
-		return -1;
+	} else {
+		int done = ask_opinions(job, s->o, (size_t)s->nresponses * (size_t)n, &guided_score, guided, err);
+
+		if (done != 1)
+			return done;
 	}
 	set_fields(judge, job);
 	return 0;

@@ -45,12 +45,6 @@ struct metajudge {
 
 struct comparison {
 	int first, second;      /* indices into the response's judgments */
-	const char *asked;
-	const char *text;
-	enum verdict verdict;
-	bool guided;
-	int answer;             /* of the forced ending; -1: none was asked for */
-	char *prefix;
 };
 
 struct state {
@@ -60,6 +54,7 @@ struct state {
 	const char **judgment;  /* their texts */
 	int n;                  /* nvalid (nvalid - 1) */
 	struct comparison *c;
+	struct opinion *o;      /* of each of them */
 };
 
 /* The variance of a response's scores, or -1 where fewer than two count. */
@@ -157,41 +152,30 @@ static int gather(struct job *job, const cJSON *response, struct err *err)
 	return 0;
 }
 
-static const char *render(struct job *job, const char *template, struct template_value values[4])
-{
-	struct buf text = { 0 };
-	const char *kept;
-
-	template_render(template, values, 4, &text);
-	kept = arena_strndup(&job->arena, text.len ? text.data : "", text.len);
-	buf_free(&text);
-	return kept;
-}
-
 /* Every two judgments in both orders; those that show the same one first
  * follow each other, so that they share its prefix. */
 static int ask_all(const struct metajudge *meta, struct job *job, const char *prompt, const char *response,
     struct err *err)
 {
 	struct state *s = job->state;
-	struct comparison *c;
-	char stage[64];
+	size_t most = (size_t)s->nvalid * (size_t)s->nvalid;
 
-	s->c = arena_alloc(&job->arena, (size_t)s->nvalid * (size_t)s->nvalid * sizeof *s->c);
-	for (int a = 0; a < s->nvalid; a++) {
-		for (int b = 0; b < s->nvalid; b++) {
-			struct template_value values[] = { { "prompt", prompt }, { "response", response },
-				{ "judgment_a", s->judgment[a] }, { "judgment_b", s->judgment[b] } };
+	s->c = arena_alloc(&job->arena, most * sizeof *s->c);
+	s->o = arena_alloc(&job->arena, most * sizeof *s->o);
+	for (int i = 0; i < s->nvalid * s->nvalid; i++) {
+		int a = i / s->nvalid, b = i % s->nvalid;
+		const struct template_value values[] = { { "prompt", prompt }, { "response", response },
+			{ "judgment_a", s->judgment[a] }, { "judgment_b", s->judgment[b] } };
+		struct opinion *o = &s->o[s->n];
 
-			if (a == b)
-				continue;
-			c = &s->c[s->n++];
-			*c = (struct comparison){ .first = s->valid[a], .second = s->valid[b], .answer = -1 };
-			c->asked = render(job, meta->template, values);
-			snprintf(stage, sizeof stage, "meta/%d/%d", c->first, c->second);
-			if (ask_user(job, c->asked, 1, stage, 0, err) != 0)
-				return -1;
-		}
+		if (a == b)
+			continue;
+		s->c[s->n] = (struct comparison){ s->valid[a], s->valid[b] };
+		o->request = s->n++;
+		o->asked = ask_render(job, meta->template, values, 4);
+		o->stage = arena_printf(&job->arena, "meta/%d/%d", s->valid[a], s->valid[b]);
+		if (ask_user(job, o->asked, 1, o->stage, 0, err) != 0)
+			return -1;
 	}
 	return 0;
 }
@@ -226,73 +210,14 @@ static int ask(const struct metajudge *meta, struct job *job, struct err *err)
 	return rc != 0 ? -1 : s->n > 0;
 }
 
-static int take_verdicts(struct job *job, struct err *err)
-{
-	struct state *s = job->state;
-
-	for (int i = 0; i < s->n; i++) {
-		const struct llm_completion *c = ask_answer(job, i, 0, err);
-
-		if (!c)
-			return -1;
-		s->c[i].text = c->text;
-		s->c[i].verdict = verdict_parse(c->text);
-	}
-	return 0;
-}
-
-/* Where the context has no room for an ending, the verdict stays open. */
-static void ask_endings(struct job *job)
-{
-	struct state *s = job->state;
-	struct buf prefix = { 0 };
-	char stage[64];
-
-	for (int i = 0; i < s->n; i++) {
-		struct comparison *c = &s->c[i];
-
-		if (c->verdict != VERDICT_NONE)
-			continue;
-		buf_reset(&prefix);
-		guided_verdict_prefix(c->text, &prefix);
-		c->prefix = arena_strndup(&job->arena, prefix.data, prefix.len);
-		snprintf(stage, sizeof stage, "meta/%d/%d/guided", c->first, c->second);
-		c->answer = job->nanswers;
-		if (ask_ending(job, c->asked, c->prefix, guided_verdicts, GUIDED_VERDICTS, stage, 0,
-		    NULL) != 0)
-			c->answer = -1;
-	}
-	buf_free(&prefix);
-}
-
-static int take_endings(struct job *job, struct err *err)
-{
-	struct state *s = job->state;
-
-	for (int i = 0; i < s->n; i++) {
-		struct comparison *c = &s->c[i];
-		const struct llm_completion *got;
-
-		if (c->answer < 0)
-			continue;
-		got = ask_answer(job, c->answer, 0, err);
-		if (!got)
-			return -1;
-		c->text = arena_printf(&job->arena, "%s%s", c->prefix, guided_verdicts[got->choice]);
-		c->verdict = verdict_parse(c->text);
-		c->guided = true;
-	}
-	return 0;
-}
-
-static void count(struct metajudge *meta, const struct comparison *c)
+static void count(struct metajudge *meta, enum verdict v, bool was_guided)
 {
 	meta->battles++;
-	meta->first += c->verdict == VERDICT_A;
-	meta->second += c->verdict == VERDICT_B;
-	meta->tie += c->verdict == VERDICT_TIE;
-	meta->none += c->verdict == VERDICT_NONE;
-	meta->guided += c->guided;
+	meta->first += v == VERDICT_A;
+	meta->second += v == VERDICT_B;
+	meta->tie += v == VERDICT_TIE;
+	meta->none += v == VERDICT_NONE;
+	meta->guided += was_guided;
 }
 
 static void set_meta(struct metajudge *meta, struct job *job)
@@ -306,13 +231,14 @@ static void set_meta(struct metajudge *meta, struct job *job)
 
 	buf_printf(&json, "{\"response\":%d,\"battles\":[", s->response);
 	for (int i = 0; i < s->n; i++) {
-		const struct comparison *c = &s->c[i];
+		const struct opinion *o = &s->o[i];
+		enum verdict v = verdict_parse(o->text);
 
-		count(meta, c);
+		count(meta, v, o->guided);
 		buf_printf(&json, "%s{\"first\":%d,\"second\":%d,\"winner\":%s,\"text\":", i ? "," : "",
-		    c->first, c->second, winner[c->verdict]);
-		json_string(&json, c->text, strlen(c->text));
-		buf_adds(&json, c->guided ? ",\"guided\":true}" : "}");
+		    s->c[i].first, s->c[i].second, winner[v]);
+		json_string(&json, o->text, strlen(o->text));
+		buf_adds(&json, o->guided ? ",\"guided\":true}" : "}");
 	}
 	buf_adds(&json, "]}");
 	record_set(&job->rec, "meta", json.data);
@@ -323,7 +249,8 @@ static int step(void *arg, struct job *job, struct err *err)
 {
 	static const char *const stale[] = { "judge", NULL };
 	struct metajudge *meta = arg;
-	int asked = job->nanswers;
+	struct state *s = job->state;
+	int done;
 
 	if (job->step == 0) {
 		int rc = ask(meta, job, err);
@@ -334,16 +261,9 @@ static int step(void *arg, struct job *job, struct err *err)
 		}
 		return rc < 0 ? -1 : 0;
 	}
-	if (job->step == 1) {
-		if (take_verdicts(job, err) != 0)
-			return -1;
-		if (guided)
-			ask_endings(job);
-		if (job->nanswers > asked)
-			return 0;
-	} else if (take_endings(job, err) != 0) {
-		return -1;
-	}
+	done = ask_opinions(job, s->o, (size_t)s->n, &guided_verdict, guided, err);
+	if (done != 1)
+		return done;
 	set_meta(meta, job);
 	clear_fields(&job->rec, stale);
 	return 0;

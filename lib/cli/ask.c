@@ -19,6 +19,17 @@ const char *ask_template(struct cli *c, const char *path, const char *builtin, c
 	return text;
 }
 
+const char *ask_render(struct job *job, const char *template, const struct template_value *values, int n)
+{
+	struct buf text = { 0 };
+	const char *kept;
+
+	template_render(template, values, n, &text);
+	kept = arena_strndup(&job->arena, text.len ? text.data : "", text.len);
+	buf_free(&text);
+	return kept;
+}
+
 static char *keep(struct job *job, const char *s)
 {
 	return arena_strndup(&job->arena, s, strlen(s));
@@ -45,22 +56,6 @@ int ask_user(struct job *job, const char *text, int n, const char *stage, uint64
 	return job_ask(job, &r, err);
 }
 
-int ask_ending(struct job *job, const char *text, const char *prefix, const char *const *choices,
-    int nchoices, const char *stage, uint64_t first, struct err *err)
-{
-	struct llm_request r = { 0 };
-
-	r.messages = user_message(job, text);
-	r.nmessages = 1;
-	r.prefix = keep(job, prefix);
-	r.choices = choices;
-	r.nchoices = nchoices;
-	r.n = 1;
-	r.stage = keep(job, stage);
-	r.first = first;
-	return job_ask(job, &r, err);
-}
-
 const struct llm_completion *ask_answer(const struct job *job, int answer, int j, struct err *err)
 {
 	const struct llm_answer *a = answer < job->nanswers ? job->answers[answer] : NULL;
@@ -74,6 +69,66 @@ const struct llm_completion *ask_answer(const struct job *job, int answer, int j
 		return NULL;
 	}
 	return &a->completions[j];
+}
+
+static int take_opinions(const struct job *job, struct opinion *o, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct llm_completion *c = ask_answer(job, o[i].request, o[i].j, err);
+
+		if (!c)
+			return -1;
+		o[i].text = c->text;
+		o[i].finish = c->finish;
+		o[i].ending = -1;
+	}
+	return 0;
+}
+
+static void ask_ending(struct job *job, struct opinion *o, const struct guided *g)
+{
+	struct llm_request r = { .nmessages = 1, .n = 1, .choices = g->choices, .nchoices = g->nchoices };
+	struct buf prefix = { 0 };
+
+	guided_prefix(g, o->text, &prefix);
+	o->prefix = arena_strndup(&job->arena, prefix.data, prefix.len);
+	buf_free(&prefix);
+	r.messages = user_message(job, o->asked);
+	r.prefix = o->prefix;
+	r.stage = arena_printf(&job->arena, "%s/guided", o->stage);
+	r.first = (uint64_t)o->j;
+	o->ending = job->nanswers;
+	if (job_ask(job, &r, NULL) != 0)
+		o->ending = -1;
+}
+
+static int take_endings(struct job *job, struct opinion *o, size_t n, const struct guided *g, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct llm_completion *c;
+
+		if (o[i].ending < 0)
+			continue;
+		if (!(c = ask_answer(job, o[i].ending, 0, err)))
+			return -1;
+		o[i].text = arena_printf(&job->arena, "%s%s", o[i].prefix, g->choices[c->choice]);
+		o[i].guided = true;
+	}
+	return 1;
+}
+
+int ask_opinions(struct job *job, struct opinion *o, size_t n, const struct guided *g, bool force, struct err *err)
+{
+	int asked = job->nanswers;
+
+	if (job->step > 1)
+		return take_endings(job, o, n, g, err);
+	if (take_opinions(job, o, n, err) != 0)
+		return -1;
+	for (size_t i = 0; force && i < n; i++)
+		if (!g->parses(o[i].text))
+			ask_ending(job, &o[i], g);
+	return job->nanswers == asked;
 }
 
 const char *finish_name(enum llm_finish finish)

@@ -11,21 +11,29 @@
 #ifndef MR_METHOD_GUIDED_H
 #define MR_METHOD_GUIDED_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "method/score.h"
 
 enum { GUIDED_SCORES = 6, GUIDED_VERDICTS = 3 };
 
 extern const struct score_scale guided_scale;                           /* 0 … 5 */
-/* Continuations of the lead-in, each with the blank before it: index i of
- * the scores is score i; the verdicts are A, B, tie. */
-extern const char *const guided_scores[GUIDED_SCORES];
-extern const char *const guided_verdicts[GUIDED_VERDICTS];
-extern const enum verdict guided_verdict_values[GUIDED_VERDICTS];
+extern const enum verdict guided_verdict_values[GUIDED_VERDICTS];       /* of the choices */
+
+struct guided {
+	const char *lead;
+	/* Continuations of the lead-in, each with the blank before it. */
+	const char *const *choices;
+	int nchoices;
+	bool (*is_choice)(const char *text, int choice);        /* it parses to that choice's value */
+	bool (*parses)(const char *text);                       /* it has a usable value of its own */
+};
+extern const struct guided guided_score;        /* choice i is score i */
+extern const struct guided guided_verdict;      /* A, B, tie */
 
 /* Appends to out the text as far as it is kept, without white space at its
  * end, an empty line (where anything was kept) and the lead-in. */
-void guided_score_prefix(const char *text, struct buf *out);
-void guided_verdict_prefix(const char *text, struct buf *out);
+void guided_prefix(const struct guided *g, const char *text, struct buf *out);
 
 #endif

@@ -150,12 +150,12 @@ fields() {
 @test "a model that is truncated, empty, a text, a directory or not there" {
 	echo '{"id":"g","prompt":"Say hello."}' >in.jsonl
 	head -c 20000 "$TINY" >cut.gguf
-	head -c 100 "$TINY" >stub.gguf
+	head -c 100 "$TINY" >short.gguf
 	: >empty.gguf
 	echo 'not a model' >text.gguf
 	mkdir -p dir.gguf
 	local m
-	for m in cut stub empty text dir absent; do
+	for m in cut short empty text dir absent; do
 		expect_line 3 "$m.gguf: " mr-sample "-m $m.gguf" in.jsonl
 		[ ! -s out ]
 	done

@@ -38,22 +38,22 @@ static void check_endings(const char *text)
 	struct buf b = { 0 };
 	size_t len;
 
-	guided_score_prefix(text, &b);
+	guided_prefix(&guided_score, text, &b);
 	len = b.len;
 	for (int i = 0; i < GUIDED_SCORES; i++) {
 		double score = -1;
 
 		b.len = len;
-		buf_adds(&b, guided_scores[i]);
+		buf_adds(&b, guided_score.choices[i]);
 		demand(score_parse(b.data, guided_scale, &score) == SCORE_OK && score == i,
 		    "a forced score is not read");
 	}
 	buf_reset(&b);
-	guided_verdict_prefix(text, &b);
+	guided_prefix(&guided_verdict, text, &b);
 	len = b.len;
 	for (int i = 0; i < GUIDED_VERDICTS; i++) {
 		b.len = len;
-		buf_adds(&b, guided_verdicts[i]);
+		buf_adds(&b, guided_verdict.choices[i]);
 		demand(verdict_parse(b.data) == guided_verdict_values[i], "a forced verdict is not read");
 	}
 	buf_free(&b);

@@ -28,7 +28,7 @@ static void score_prefixes(void)
 	for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
 		struct buf b = { 0 };
 
-		guided_score_prefix(scores[i].text, &b);
+		guided_prefix(&guided_score, scores[i].text, &b);
 		CHECK_STR(b.data, scores[i].score_prefix);
 		buf_free(&b);
 	}
@@ -41,8 +41,8 @@ static void every_forced_score_is_the_parsed_one(void)
 			struct buf b = { 0 };
 			double got = -1;
 
-			guided_score_prefix(scores[i].text, &b);
-			buf_adds(&b, guided_scores[s]);
+			guided_prefix(&guided_score, scores[i].text, &b);
+			buf_adds(&b, guided_score.choices[s]);
 			CHECK(score_parse(b.data, guided_scale, &got) == SCORE_OK);
 			CHECK_NEAR(got, s, 0);
 			buf_free(&b);
@@ -66,7 +66,7 @@ static void verdict_prefixes(void)
 	for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++) {
 		struct buf b = { 0 };
 
-		guided_verdict_prefix(verdicts[i].text, &b);
+		guided_prefix(&guided_verdict, verdicts[i].text, &b);
 		CHECK_STR(b.data, verdicts[i].verdict_prefix);
 		buf_free(&b);
 	}
@@ -78,8 +78,8 @@ static void every_forced_verdict_is_the_parsed_one(void)
 		for (int v = 0; v < GUIDED_VERDICTS; v++) {
 			struct buf b = { 0 };
 
-			guided_verdict_prefix(verdicts[i].text, &b);
-			buf_adds(&b, guided_verdicts[v]);
+			guided_prefix(&guided_verdict, verdicts[i].text, &b);
+			buf_adds(&b, guided_verdict.choices[v]);
 			CHECK(verdict_parse(b.data) == guided_verdict_values[v]);
 			buf_free(&b);
 		}
@@ -92,7 +92,7 @@ static void appends(void)
 	struct buf b = { 0 };
 
 	buf_adds(&b, "x");
-	guided_score_prefix("y", &b);
+	guided_prefix(&guided_score, "y", &b);
 	CHECK_STR(b.data, "xy\n\nScore:");
 	buf_free(&b);
 }
