@@ -5,26 +5,26 @@ load helper
 
 @test "make install puts everything under DESTDIR and PREFIX, make uninstall takes it away" {
 	local tool
-	make -s -C "$repo" B="$B" PREFIX=/usr DESTDIR="$PWD/root" install
+	make -s -C "$repo" B="$B" PREFIX=/usr DESTDIR="$PWD/dest" install
 	for tool in "$repo"/tools/mr-*.c; do
 		tool=$(basename "$tool" .c)
-		[ -x "root/usr/bin/$tool" ]
-		[ -f "root/usr/share/man/man1/$tool.1" ]
+		[ -x "dest/usr/bin/$tool" ]
+		[ -f "dest/usr/share/man/man1/$tool.1" ]
 	done
-	[ -f root/usr/share/man/man5/mr-records.5 ]
-	[ -f root/usr/share/man/man7/meta-rewarding.7 ]
-	[ -x root/usr/share/meta-rewarding/pipelines/iteration.sh ]
-	[ -f root/usr/share/meta-rewarding/examples/prompts.jsonl ]
-	root/usr/bin/mr-sample --version | grep -q '^mr-sample '
+	[ -f dest/usr/share/man/man5/mr-records.5 ]
+	[ -f dest/usr/share/man/man7/meta-rewarding.7 ]
+	[ -x dest/usr/share/meta-rewarding/pipelines/iteration.sh ]
+	[ -f dest/usr/share/meta-rewarding/examples/prompts.jsonl ]
+	dest/usr/bin/mr-sample --version | grep -q '^mr-sample '
 
-	make -s -C "$repo" B="$B" PREFIX=/usr DESTDIR="$PWD/root" uninstall
-	[ -z "$(find root -type f)" ]
+	make -s -C "$repo" B="$B" PREFIX=/usr DESTDIR="$PWD/dest" uninstall
+	[ -z "$(find dest -type f)" ]
 }
 
 @test "the installed pipelines find the installed tools and examples" {
-	make -s -C "$repo" B="$B" PREFIX=/usr DESTDIR="$PWD/root" install
-	PATH=$PWD/root/usr/bin:/usr/bin:/bin
-	root/usr/share/meta-rewarding/pipelines/judge-seed.sh >seed.jsonl
+	make -s -C "$repo" B="$B" PREFIX=/usr DESTDIR="$PWD/dest" install
+	PATH=$PWD/dest/usr/bin:/usr/bin:/bin
+	dest/usr/share/meta-rewarding/pipelines/judge-seed.sh >seed.jsonl
 	[ "$(wc -l <seed.jsonl)" -eq "$(wc -l <"$repo/examples/judge-seed.jsonl")" ]
 }
 
