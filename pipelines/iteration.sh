@@ -232,6 +232,7 @@ worker=
 stop()
 {
 	trap - INT TERM
+	set +e  # what it kills has a status of its own
 	if [ -n "$worker" ]; then
 		# once: start nothing new; twice: end what runs
 		kill -TERM -- "-$worker" && sleep 0.5

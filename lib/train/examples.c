@@ -47,7 +47,9 @@ static int read_messages(const struct record *r, const char *key, const char *ro
 	return n;
 }
 
-/* A completion's text: not empty, and nothing but the assistant's turn. */
+/* A completion's text, which is nothing but the assistant's turn. It may be
+ * empty: a model that has nothing to say ends its turn at once, and that can
+ * be preferred or not. */
 static const char *read_completion(const struct record *r, const char *key, struct arena *a, struct err *err)
 {
 	struct message *m;
@@ -57,10 +59,6 @@ static const char *read_completion(const struct record *r, const char *key, stru
 		return NULL;
 	if (n != 1 || strcmp(m[0].role, "assistant") != 0) {
 		err_set(err, "\"%s\" is not one message of the assistant", key);
-		return NULL;
-	}
-	if (m[0].content[0] == '\0') {
-		err_set(err, "\"%s\" is empty", key);
 		return NULL;
 	}
 	return m[0].content;
@@ -146,7 +144,7 @@ int examples_add_demo(struct examples *e, const struct record *r, const struct m
 		rc = add_conversation(e, r, m, &a, err);
 	else if ((n = prompt_of(r, &a, &prompt, err)) > 0 &&
 	    (text[0] = read_completion(r, "completion", &a, err)))
-		rc = add(e, r, m, prompt, n, text, err);
+		rc = *text[0] ? add(e, r, m, prompt, n, text, err) : err_set(err, "\"completion\" is empty");
 	arena_free(&a);
 	return rc;
 }

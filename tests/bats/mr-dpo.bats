@@ -154,8 +154,6 @@ bad_pairs() {
 	"prompt" is missing|{"id":"x","chosen":"a","rejected":"b"}
 	"chosen" is missing|{"id":"x","prompt":"p","rejected":"b"}
 	"rejected" is missing|{"id":"x","prompt":"p","chosen":"a"}
-	"chosen" is empty|{"id":"x","prompt":"p","chosen":"","rejected":"b"}
-	"rejected" is empty|{"id":"x","prompt":"p","chosen":"a","rejected":[{"role":"assistant","content":""}]}
 	"prompt" is neither|{"id":"x","prompt":7,"chosen":"a","rejected":"b"}
 	"prompt" is neither|{"id":"x","prompt":[],"chosen":"a","rejected":"b"}
 	"prompt\[0\]" is not a message|{"id":"x","prompt":["hello"],"chosen":"a","rejected":"b"}
@@ -167,6 +165,16 @@ bad_pairs() {
 	U\+0000|{"id":"x","prompt":"p","chosen":"a\u0000b","rejected":"b"}
 	not JSON|{"id":"x","prompt":
 	EOF
+}
+
+@test "an empty response is one: its turn ends at once" {
+	echo '{"id":"x","prompt":"p","chosen":"","rejected":[{"role":"assistant","content":"b"}]}' >in.jsonl
+	echo '{"id":"y","prompt":"p","chosen":"b","rejected":""}' >>in.jsonl
+	dpo --batch 1 --no-shuffle in.jsonl >log
+	jq -se --exit-status 'length == 2 and .[0]["logps/chosen"] < 0' log
+	# both texts are on both sides: the means agree
+	dpo --batch 2 --lr 0 in.jsonl >log
+	jq -se --exit-status '(.[0]["logps/chosen"] - .[0]["logps/rejected"] | fabs) < 1e-4' log
 }
 
 @test "a bad pair is reported with file and line, and the others are trained on" {
@@ -185,7 +193,7 @@ bad_pairs() {
 		[ ! -e out.gguf ]
 		n=$((n + 1))
 	done < <(bad_pairs)
-	[ "$n" -eq 15 ]
+	[ "$n" -eq 13 ]
 }
 
 @test "--max-length leaves longer pairs out and counts them; the context cannot be passed" {

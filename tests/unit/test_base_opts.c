@@ -242,11 +242,11 @@ static void progress_in_lines(void)
 	p.total = 0;
 	p.fraction = 0.1;
 	progress_update(&p);
-	CHECK_STR(caught(), "mr-x: 10 records, 1.8/h, 0.2 tokens/s, ETA 2d 2h\n");
+	CHECK_STR(caught(), "mr-x: 10 records (10 %), 1.8/h, 0.2 tokens/s, ETA 2d 2h\n");
 	age(&p, 5);
 	p.fraction = 0.8;
 	progress_update(&p);
-	CHECK_STR(caught(), "mr-x: 10 records, 1.8/h, 0.2 tokens/s, ETA 1:23:26\n");
+	CHECK_STR(caught(), "mr-x: 10 records (80 %), 1.8/h, 0.2 tokens/s, ETA 1:23:26\n");
 	progress_clear(&p);
 	CHECK_STR(caught(), "");
 	restore_stderr();
