@@ -50,7 +50,7 @@ dpo() {
 	cmp log1 log2 && cmp log1 log3
 	# the seed draws the order, another order gives another model
 	mr-dpo -q --seed 6 --batch 3 --epochs 2 --lr 1e-3 -o other.gguf in.jsonl >other
-	! cmp -s t1.gguf other.gguf
+	run ! cmp -s t1.gguf other.gguf
 }
 
 @test "--no-shuffle keeps the order; without it each epoch has one of its own" {
@@ -59,10 +59,10 @@ dpo() {
 	dpo --no-shuffle --batch 1 --epochs 2 --lr 0 in.jsonl | jq '."logps/chosen"' >straight
 	cmp <(head -n 6 straight) <(tail -n 6 straight)
 	dpo --batch 1 --epochs 2 --lr 0 in.jsonl | jq '."logps/chosen"' >shuffled
-	! cmp -s <(head -n 6 shuffled) <(tail -n 6 shuffled)
+	run ! cmp -s <(head -n 6 shuffled) <(tail -n 6 shuffled)
 	cmp <(head -n 6 shuffled | sort) <(tail -n 6 shuffled | sort)
 	cmp <(sort straight) <(sort shuffled)
-	! cmp -s straight shuffled
+	run ! cmp -s straight shuffled
 }
 
 @test "a last, smaller batch is a step of its own, with the mean over its pairs" {
@@ -82,7 +82,7 @@ dpo() {
 		# the first step is exactly the reference, however it was packed
 		[ "$(head -n 1 "log$n" | jq '."rewards/margins"')" = 0 ]
 	done
-	! cmp -s log1 log100000
+	run ! cmp -s log1 log100000
 	jq -se --slurpfile one log1 --slurpfile some log200 'to_entries | all(.[];
 		($one[.key].loss / .value.loss - 1 | fabs) < 1e-5 and ($some[.key].loss / .value.loss - 1 | fabs) < 1e-5 and
 		($one[.key].grad_norm / .value.grad_norm - 1 | fabs) < 1e-4)' log100000
@@ -123,7 +123,7 @@ dpo() {
 	[ "$(stat -c %s F16.gguf)" -lt "$(stat -c %s F32.gguf)" ]
 	# trained: not the tensors it started from
 	"$B/helper/tensor-norms" "$TINY" >start.norms
-	! cmp -s start.norms F32.norms
+	run ! cmp -s start.norms F32.norms
 	for type in F16 BF16 Q8_0; do
 		join <(sort F32.norms) <(sort $type.norms) |
 			awk '{ d = $4 / $2 - 1; if (d > 4e-3 || d < -4e-3) bad = 1 } END { exit bad || NR < 10 }'
