@@ -142,11 +142,11 @@ preferences() {
 
 @test "which report: the first word; what is not there yet is said" {
 	run -1 mr-eval
-	assert_output --partial 'winrate, lengths, judge, meta or pairs'
+	assert_output --partial 'winrate, lc, lengths, judge, meta or pairs'
 	run -1 mr-eval --by x winrate
 	run -1 mr-eval nonsense
 	assert_output --partial '"nonsense" is no report'
-	for later in lc arena mtbench agreement bootstrap; do
+	for later in arena mtbench agreement bootstrap; do
 		run -1 mr-eval $later
 		assert_output --partial 'not there yet'
 	done
