@@ -183,10 +183,11 @@ static void derivatives(struct fit *f)
 	}
 }
 
-/* How far 0 is from the subgradients of a coordinate at b with slope g. */
+/* How far 0 is from the subgradients of a coordinate at b with slope g; NaN of
+ * NaN. */
 static double violation(double b, double g)
 {
-	return b > 0 ? fabs(g + 1) : b < 0 ? fabs(g - 1) : fmax(fabs(g) - 1, 0);
+	return b > 0 ? fabs(g + 1) : b < 0 ? fabs(g - 1) : fabs(g) <= 1 ? 0 : fabs(g) - 1;
 }
 
 static bool is_idle(double b, double g, double most)
