@@ -261,11 +261,15 @@ static struct lc *start_lc(struct cli *c)
 {
 	enum lc_formula formula = read_formula(c);
 	struct lc *lc = lc_new(formula);
+	struct buf note = { 0 };
 
 	if (difficulty && formula != LC_MINIMAL)
 		read_beside(c, lc, "difficulty", difficulty, lc_add_difficulty);
 	if (gamed && (formula == LC_V1 || (formula == LC_NOREG && !difficulty)))
 		read_beside(c, lc, "gamed", gamed, lc_add_gamed);
+	buf_printf(&note, "\"formula\":\"%s\"", lc_formula_name(formula));
+	cli_manifest_add(c, note.data);
+	buf_free(&note);
 	return lc;
 }
 
