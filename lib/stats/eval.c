@@ -28,9 +28,7 @@ static const cJSON *member(const cJSON *object, const char *key)
 	return cJSON_GetObjectItemCaseSensitive(object, key);
 }
 
-/* The length of output 1 or 2 of a preference: "len_2", or the text
- * "output_2"; NaN where there is neither. */
-static int side_length(const struct record *rec, int side, double *length, struct err *err)
+int eval_length(const struct record *rec, int side, double *length, struct err *err)
 {
 	char key[16];
 	const char *text;
@@ -60,7 +58,7 @@ static int add_sides(const struct record *rec, struct tally *t, struct err *err)
 {
 	double base, model;
 
-	if (side_length(rec, 1, &base, err) != 0 || side_length(rec, 2, &model, err) != 0)
+	if (eval_length(rec, 1, &base, err) != 0 || eval_length(rec, 2, &model, err) != 0)
 		return -1;
 	if (!isnan(base))
 		moments_add(&t->base_length, base);
@@ -84,15 +82,14 @@ static int winner_preference(const cJSON *v, double *preference, struct err *err
 	return err_set(err, "\"winner\" is none of \"model\", \"baseline\", \"tie\", null");
 }
 
-/* On the scale from 1 to 2; NaN where it is null. */
-static int read_preference(const cJSON *rec, bool unit, double *preference, struct err *err)
+int eval_preference(const struct record *rec, bool unit, double *preference, struct err *err)
 {
-	const cJSON *v = member(rec, "preference");
+	const cJSON *v = member(rec->json, "preference");
 	double x;
 
 	*preference = NAN;
 	if (!v) {
-		v = member(rec, "winner");
+		v = member(rec->json, "winner");
 		if (!v)
 			return err_set(err, "\"preference\" is missing; run mr-compare first");
 		return cJSON_IsNull(v) ? 0 : winner_preference(v, preference, err);
@@ -113,7 +110,7 @@ static int add_winrate(const struct record *rec, struct tally *t, struct err *er
 {
 	double preference;
 
-	if (read_preference(rec->json, t->unit, &preference, err) != 0)
+	if (eval_preference(rec, t->unit, &preference, err) != 0)
 		return -1;
 	t->unjudged += isnan(preference);
 	winrate_add(&t->wins, preference);

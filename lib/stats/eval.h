@@ -49,6 +49,13 @@ struct eval_kind {
 	void (*show)(struct report *r, const struct tally *t, const struct tally *whole);
 };
 
+/* A record's preference on the scale from 1 to 2 (unit: it is given from 0 to
+ * 1); NaN where it is null. 0 on the scale from 1 to 2 stays 0: a draw. */
+int eval_preference(const struct record *rec, bool unit, double *preference, struct err *err);
+/* The length of a preference's output 1 or 2: "len_2", or the text "output_2";
+ * NaN where there is neither. */
+int eval_length(const struct record *rec, int side, double *length, struct err *err);
+
 /* winrate, lengths, judge, meta, pairs; NULL: none of these. */
 const struct eval_kind *eval_kind_by_name(const char *name);
 

@@ -84,6 +84,108 @@ preferences() {
 	assert_line --partial 'in.jsonl:6: '
 }
 
+# battles N: N judged preferences of one model and one baseline
+battles() {
+	jq -nc --argjson n "$1" 'range($n) | {id: "\(.)", dataset: (if . % 3 == 0 then "a" else "b" end), generator_1: "base",
+		generator_2: "model", len_1: (500 + . * 37 % 900), len_2: (300 + . * 91 % 1500), preference: (1 + . * 17 % 101 / 100)}'
+}
+
+difficulties() {
+	jq -nc --argjson n "$1" 'range($n) | {id: "\(.)", difficulty: (. * 29 % 50 / 20 - 1)}'
+}
+
+@test "lc: the numbers of alpaca_eval, from lengths and from texts" {
+	local golden=${MR_GOLDEN:-$repo/../shared/golden}/alpacaeval f m
+	[ -e "$golden/expected.json" ] || skip "no golden data here"
+	for f in "$golden"/*.lengths.jsonl "$golden"/*.full.jsonl; do
+		m=$(basename "$f") m=${m%.lengths.jsonl} m=${m%.full.jsonl}
+		for formula in minimal noreg v1; do
+			mr-eval lc -q --formula $formula --difficulty "$golden/instruction_difficulty.jsonl" \
+				--gamed "$golden/gamed_substitute.jsonl" "$f" |
+				jq -se --arg m "$m" --arg f "length_controlled_$formula" --slurpfile want "$golden/expected.json" '
+					.[0] as $got | $want[0][$m] | . as $want |
+					($want[$f] - $got.length_controlled_winrate | fabs) < 1e-6 and
+					($want[$f + "_se"] - $got.lc_standard_error | fabs) < 1e-6 and
+					all("win_rate", "standard_error", "discrete_win_rate", "n_wins", "n_draws", "n_total", "avg_length";
+						($want[.] - $got[.] | fabs) < 1e-9)' || { echo "$f $formula"; return 1; }
+		done
+	done
+}
+
+@test "lc: names, groups, formats, the default formula" {
+	battles 40 >in.jsonl
+	difficulties 40 >d.jsonl
+	mr-eval lc -q in.jsonl >out.json
+	is 'keys_unsorted == ["win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws", "n_total", "n_unjudged",
+		"discrete_win_rate", "avg_length", "length_controlled_winrate", "lc_standard_error", "weight_length",
+		"weight_difficulty", "weight_model", "C"] and .weight_difficulty == null' out.json
+	# minimal: every prediction is sigma(model)
+	is '(.length_controlled_winrate - 100 / (1 + (-.weight_model | exp)) | fabs) < 1e-9 and .lc_standard_error < 1e-9' out.json
+	mr-eval winrate -q in.jsonl | jq -se '.[0] as $w | .[1] | $w == with_entries(select(.key | in($w)))' - out.json
+	mr-eval lc -q --formula length_controlled_noreg --difficulty d.jsonl in.jsonl >noreg.json
+	mr-eval lc -q --difficulty d.jsonl in.jsonl | cmp - noreg.json
+	jq -c 'del(.id) + {index: (.id | tonumber)}' d.jsonl >index.jsonl
+	mr-eval lc -q --difficulty index.jsonl in.jsonl | cmp - noreg.json
+	mr-eval lc -q --by dataset --difficulty d.jsonl in.jsonl >by.json
+	is '(.groups | map([.group, .n_total, .C]) == [["a", 14, null], ["b", 26, null]]) and
+		((14 * .groups[0].length_controlled_winrate + 26 * .groups[1].length_controlled_winrate) / 40
+			- .length_controlled_winrate | fabs) < 1e-9' by.json
+	mr-eval lc -q --difficulty d.jsonl --format table in.jsonl | grep -E '^length_controlled_winrate +[0-9.]+$'
+	[ "$(mr-eval lc -q --by dataset --format tsv in.jsonl | awk -F'\t' '{ print NF }' | sort -u)" = 16 ]
+	mr-eval lc -q --by dataset --format markdown in.jsonl | sed -n 2p | grep '^|---|---:|'
+	mr-eval lc -q --scale 0-1 <(jq -c '.preference -= 1' in.jsonl) | jq -se '.[0].length_controlled_winrate - .[1].length_controlled_winrate | fabs < 1e-6' - out.json
+	mr-eval lc -q -o o.json --difficulty d.jsonl in.jsonl
+	cmp o.json noreg.json
+	is '.report == "lc" and .difficulty.sha256 and .formula == "noreg"' o.json.manifest.json
+}
+
+@test "lc: a model against itself wins half; unjudged records are predicted" {
+	battles 3 | jq -c '.generator_2 = "base" | .len_2 = .len_1' | mr-eval lc -q |
+		is '.length_controlled_winrate == 50 and .lc_standard_error == 0 and .C == null'
+	battles 40 | jq -c 'if .id == "7" then .preference = null else . end' >in.jsonl
+	mr-eval lc -q in.jsonl | is '.n_total == 39 and .n_unjudged == 1 and .length_controlled_winrate > 0'
+	# equal lengths everywhere: nothing to control for, and no reason to fail
+	battles 40 | jq -c '.len_2 = .len_1' | mr-eval lc -q | is '.weight_length == 0 and .length_controlled_winrate > 0'
+}
+
+@test "lc: what is wrong has one line each and the right status" {
+	battles 40 >in.jsonl
+	difficulties 40 >d.jsonl
+	run -2 --separate-stderr mr-eval lc -q <(sed '3s/"preference":[0-9.]*/"preference":2.5/' in.jsonl)
+	[ "$(jq .n_total <<<"$output")" = 39 ]
+	[[ $stderr == *':3: "preference" is 2.5, not from 1 to 2' ]]
+	run -2 --separate-stderr mr-eval lc -q <(cat in.jsonl <(head -n 1 in.jsonl))
+	[ "$(jq .n_total <<<"$output")" = 40 ]
+	[[ $stderr == *':41: the id "0" was there before; ids must differ' ]]
+	run -2 --separate-stderr mr-eval lc -q --difficulty <(sed 5d d.jsonl) in.jsonl
+	[ "$(jq .n_total <<<"$output")" = 39 ]
+	[ "$stderr" = 'mr-eval: in.jsonl:5: the id "4" has no difficulty' ]
+	run -2 --separate-stderr mr-eval lc -q <(sed '4s/"len_1":[0-9]*,//' in.jsonl)
+	[[ $stderr == *':4: "len_1" is missing, and "output_1" too' ]]
+	run -3 mr-eval lc -q <(sed '9s/"base"/"other"/' in.jsonl)
+	assert_output --partial ':9: "generator_1" is "other", before it was "base"; one model against one baseline at a time'
+	[ "${#lines[@]}" = 1 ]
+	run -3 mr-eval lc -q <(sed '9s/"generator_2":"model",//' in.jsonl)
+	assert_output --partial ':9: "generator_2" is missing, before it was "model"'
+	run -3 mr-eval lc -q <(head -n 4 in.jsonl)
+	assert_output 'mr-eval: 4 judged records are too few: cross-validation has 5 folds'
+	run -3 mr-eval lc -q <(jq -c '.len_2 = .len_1 + 5' in.jsonl)
+	assert_output 'mr-eval: all lengths differ by -5; the length cannot be told from the model'
+	run -3 mr-eval lc -q --difficulty <(cat d.jsonl d.jsonl) in.jsonl
+	assert_output --partial ':41: the id "0" was there before'
+	run -3 mr-eval lc -q --difficulty /nowhere in.jsonl
+	assert_output --partial '/nowhere'
+	run -3 mr-eval lc -q --gamed in.jsonl in.jsonl
+	assert_output 'mr-eval: in.jsonl:1: "difficulty" is missing'
+	run -3 mr-eval lc -q </dev/null
+	run -1 mr-eval lc --formula v1 in.jsonl
+	assert_output --partial -- '--formula v1 needs --gamed'
+	run -1 mr-eval lc --formula noreg in.jsonl
+	run -1 mr-eval lc --formula v2 in.jsonl
+	run -1 mr-eval winrate --difficulty d.jsonl in.jsonl
+	assert_output --partial 'are for the report lc'
+}
+
 @test "lengths: of responses and of preferences, in code points" {
 	echo '{"id":1,"responses":[{"text":"äöü"},{"text":"a"}]}' | mr-eval lengths -q |
 		is '. == {n: 2, mean: 2, sd: (2 | sqrt), min: 1, max: 3}'
@@ -142,11 +244,11 @@ preferences() {
 
 @test "which report: the first word; what is not there yet is said" {
 	run -1 mr-eval
-	assert_output --partial 'winrate, lengths, judge, meta or pairs'
+	assert_output --partial 'winrate, lc, lengths, judge, meta or pairs'
 	run -1 mr-eval --by x winrate
 	run -1 mr-eval nonsense
 	assert_output --partial '"nonsense" is no report'
-	for later in lc arena mtbench agreement bootstrap; do
+	for later in arena mtbench agreement bootstrap; do
 		run -1 mr-eval $later
 		assert_output --partial 'not there yet'
 	done
