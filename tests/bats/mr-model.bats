@@ -107,6 +107,21 @@ only_in_models() {
 		([.tensors[] | select(.type == "type-99")][0].supported == false)' <<<"$output"
 }
 
+@test "info: all that speaks against a file, and in which parts" {
+	LC_ALL=C sed 's/llama/lxama/; s/smollm/smolxx/' "$TINY" >odd.gguf
+	run mr-model info odd.gguf
+	assert_success
+	assert_line --regexp '^ +architecture +lxama, not supported$'
+	assert_line --regexp '^ +tokenizer +gpt2, smolxx, [0-9]+ tokens, not supported$'
+	assert_line --regexp '^ +can be used +no: architecture "lxama" is not supported; "llama" and "qwen2" are$'
+	assert_line --regexp '^ +and: the pre-tokenizer "smolxx" is not supported'
+	mr-model info --json odd.gguf | jq -e '(.problems | length) == 2 and .problem == .problems[0] and
+		(.problems[1] | test("smolxx"))'
+	mr-model info --json "$TINY" | jq -e '.problems == []'
+	run mr-model info "$TINY"
+	assert_line --regexp '^ +architecture +llama, supported$'
+}
+
 @test "info and check: what is no model gets one line" {
 	: >empty
 	echo "no model" >text

@@ -1,4 +1,5 @@
 /* model_open: what it reads, and what it refuses, each with its line. */
+#include "model/inspect.h"
 #include "model/model.h"
 #include "test.h"
 #include "tiny_model.h"
@@ -137,6 +138,22 @@ static void the_context_ends_with_the_window(void)
 	}
 }
 
+static void a_window_is_told(void)
+{
+	for (int window = 100; window <= 128; window += 28) {
+		char path[64];
+		struct err err = { "" };
+		struct buf text = { 0 };
+		tiny_write(path, &qwen, &(struct tiny_change){ .key = "attention.sliding_window", .value = window });
+		CHECK(model_describe(path, false, &text, &err) == 0);
+		CHECK(strstr(text.data, "architecture    qwen2, supported\n"));
+		CHECK(strstr(text.data, "can be used     yes\n"));
+		CHECK(!strstr(text.data, "window        100, where the context ends\n") == (window == 128));
+		buf_free(&text);
+		unlink(path);
+	}
+}
+
 static void bad_qwen2_files_are_refused(void)
 {
 	static const struct {
@@ -248,6 +265,7 @@ int main(void)
 	TEST(qwen2_has_halves_and_biases);
 	TEST(llama_may_have_biases);
 	TEST(the_rope_scale_divides_positions);
+	TEST(a_window_is_told);
 	TEST(the_context_ends_with_the_window);
 	TEST(bad_qwen2_files_are_refused);
 	TEST(bad_files_are_refused_with_one_line);
