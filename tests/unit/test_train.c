@@ -7,6 +7,7 @@
 #include "model/engine.h"
 #include "train/dpo.h"
 #include "train/train.h"
+#include "tiny_model.h"
 #include "train_reference.h"
 
 /* Query heads in groups of 3, a head only part of which is rotated, a
@@ -376,6 +377,39 @@ static void the_smallest_tree(void)
 	fixture_free(&f);
 }
 
+/* One step of one weight, saved: the biases are in the file, and can be used again. */
+static void a_qwen2_file_comes_out_as_one(void)
+{
+	static const struct tiny shape = { .layers = 2, .width = 32, .heads = 4, .kv_heads = 2, .head_size = 8,
+	    .ffn = 32, .context = 64, .rope_dims = 8, .type = TENSOR_Q8_0, .seed = 3, .arch = "qwen2",
+	    .qkv_bias = true };
+	char from[64], to[80];
+	struct err err = { "" };
+	struct model *m = model_open(tiny_write(from, &shape, NULL), NULL, &err), *saved;
+	struct pool *pool = pool_new(1);
+	struct trainer *t = trainer_new(m, pool, &err);
+	size_t n, all;
+	ptrdiff_t at = trainer_offset(t, "blk.1.attn_k.bias", &n);
+	float *w = trainer_weights(t, &all);
+
+	CHECK(n == 16 && (size_t)at >= trainer_matrices(t));    /* no weight decay */
+	w[at + 15] += 1;
+	snprintf(to, sizeof to, "%s.new", from);
+	CHECK(trainer_save(t, to, TENSOR_Q8_0, &err) == 0);
+	saved = model_open(to, NULL, &err);
+	CHECK(saved && saved->config.rope_layout == ROPE_HALVES && saved->layer[1].v_bias);
+	if (saved) {
+		CHECK(memcmp(saved->layer[1].k_bias->data, w + at, n * sizeof *w) == 0);
+		CHECK(memcmp(saved->layer[1].q_bias->data, m->layer[1].q_bias->data, 32 * sizeof *w) == 0);
+	}
+	model_close(saved);
+	trainer_free(t);
+	pool_free(pool);
+	model_close(m);
+	unlink(from);
+	unlink(to);
+}
+
 /* A task whose third step goes wrong; it is asked to stop before the fifth. */
 struct faulty {
 	int steps, logged;
@@ -445,6 +479,7 @@ int main(void)
 	TEST(the_engine_gives_the_same_log_probabilities);
 	TEST(bad_trees_are_refused);
 	TEST(the_smallest_tree);
+	TEST(a_qwen2_file_comes_out_as_one);
 	TEST(a_gradient_that_is_not_finite_stops_the_run);
 	return tests_done();
 }
