@@ -36,9 +36,9 @@ struct engine {
 		bool logits;
 	} rows[ENGINE_MAX_ROWS];
 	/* of the phase that runs */
-	const struct layer_tensors *layer;
 	int layer_index;
 	const struct gguf_tensor *norm_weight;
+	const struct gguf_tensor *out_bias;     /* of the product that is added; NULL: none */
 };
 
 /* Rows are padded so that each begins on a cache line. */
@@ -220,13 +220,26 @@ static void add_norm_row(void *arg, int i)
 	const int n = e->m->config.width;
 	float *x = e->x + (size_t)i * (size_t)n;
 	const float *out = e->out + (size_t)i * (size_t)n;
-	for (int j = 0; j < n; j++)
-		x[j] += out[j];
+	if (e->out_bias) {
+		const float *bias = e->out_bias->data;
+		for (int j = 0; j < n; j++)
+			x[j] += out[j] + bias[j];
+	} else {
+		for (int j = 0; j < n; j++)
+			x[j] += out[j];
+	}
 	norm_row(arg, i);
 }
 
-/* Turns the row's queries and keys to its position, and puts its keys
- * (transposed) and values into the cache. */
+static void add_bias(float *y, const struct gguf_tensor *bias)
+{
+	const float *b = bias ? bias->data : NULL;
+	for (int64_t j = 0; b && j < bias->dims[0]; j++)
+		y[j] += b[j];
+}
+
+/* Adds the biases, turns the row's queries and keys to its position, and puts
+ * its keys (transposed) and values into the cache. */
 static void store_row(void *arg, int i)
 {
 	struct engine *e = arg;
@@ -234,10 +247,14 @@ static void store_row(void *arg, int i)
 	const size_t r = (size_t)i;
 	const int d = c->head_size, dims = c->rope_dims;
 	float *q = e->q + r * (size_t)(c->heads * d), *k = e->k + r * (size_t)(c->kv_heads * d);
-	const float *v = e->v + r * (size_t)(c->kv_heads * d);
+	float *v = e->v + r * (size_t)(c->kv_heads * d);
+	const struct layer_tensors *l = &e->m->layer[e->layer_index];
 	const float *cosine = e->cosine + r * (size_t)(dims / 2), *sine = e->sine + r * (size_t)(dims / 2);
-	op_rope_turn(q, c->heads, d, dims, cosine, sine, 1);
-	op_rope_turn(k, c->kv_heads, d, dims, cosine, sine, 1);
+	add_bias(q, l->q_bias);
+	add_bias(k, l->k_bias);
+	add_bias(v, l->v_bias);
+	op_rope_turn(q, c->heads, d, dims, c->rope_layout, cosine, sine, 1);
+	op_rope_turn(k, c->kv_heads, d, dims, c->rope_layout, cosine, sine, 1);
 	const int pos = e->rows[i].pos;
 	float *to = kv_blocks(e->kv, e->rows[i].seq)[pos / KV_POSITIONS] +
 	    (size_t)(e->layer_index * c->kv_heads) * e->head_floats;
@@ -315,11 +332,13 @@ static void run_layer(struct engine *e, int index)
 	pool_run(e->pool, attend_job, e, e->nrows * c->kv_heads);
 	products(e, &(struct matmul){ e->out, width, l->o }, 1, e->att, e->nrows);
 	e->norm_weight = l->ffn_norm;
+	e->out_bias = l->o_bias;
 	each_row(e, add_norm_row);
 	products(e, (struct matmul[]){ { e->gate, ffn, l->gate }, { e->up, ffn, l->up } }, 2, e->norm,
 	    e->nrows);
 	each_row(e, swiglu_row);
 	products(e, &(struct matmul){ e->out, width, l->down }, 1, e->gate, e->nrows);
+	e->out_bias = NULL;
 	e->norm_weight = index + 1 < c->layers ? e->m->layer[index + 1].attn_norm : e->m->output_norm;
 	each_row(e, add_norm_row);
 }

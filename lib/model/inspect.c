@@ -55,7 +55,7 @@ static void add_bytes(struct buf *b, uint64_t n)
 		buf_printf(b, "%.2f GB", v / 1e9);
 }
 
-enum { MOST_TYPES = 16 };
+enum { MOST_TYPES = 16, MOST_PROBLEMS = 3 };
 
 struct type_count {
 	unsigned type;
@@ -68,8 +68,10 @@ struct info {
 	uint64_t values, tokens;
 	struct type_count types[MOST_TYPES];
 	size_t ntypes;
-	struct model *model;            /* NULL: it cannot be used, for the reason in problem */
-	struct err problem;
+	struct model *model;            /* NULL: it cannot be used, for the reasons in problem */
+	struct err problem[MOST_PROBLEMS];
+	int nproblems;
+	bool tokenizer_fails;
 };
 
 /* The tensors of a type; the last place is for all others. */
@@ -86,10 +88,37 @@ static struct type_count *type_of(struct info *f, unsigned type)
 	return &f->types[i];
 }
 
+static void add_problem(struct info *f, const struct err *problem)
+{
+	for (int i = 0; i < f->nproblems; i++)
+		if (strcmp(f->problem[i].msg, problem->msg) == 0)
+			return;
+	f->problem[f->nproblems++] = *problem;
+}
+
+/* model_open ends at the first thing that it cannot use: what else there is
+ * that speaks against the file. */
+static void find_problems(struct info *f, const struct err *first)
+{
+	struct err err = { "" };
+	struct tokenizer *t = tokenizer_new(f->g, &err);
+	struct chat *chat = NULL;
+
+	add_problem(f, first);
+	if (!t) {
+		f->tokenizer_fails = true;
+		add_problem(f, &err);
+	} else if (gguf_find(f->g, "tokenizer.chat_template") && !(chat = chat_new(f->g, t, NULL, &err)))
+		add_problem(f, &err);
+	chat_free(chat);
+	tokenizer_free(t);
+}
+
 static struct info gather(const struct gguf *g, const char *path)
 {
 	struct info f = { .g = g };
 	const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
+	struct err err = { "" };
 
 	gguf_get_str(g, "general.name", &f.name, NULL);
 	gguf_get_str(g, "general.architecture", &f.arch, NULL);
@@ -104,7 +133,9 @@ static struct info gather(const struct gguf *g, const char *path)
 		t->bytes += g->tensors[i].size;
 		f.values += (uint64_t)gguf_elements(&g->tensors[i]);
 	}
-	f.model = model_open(path, NULL, &f.problem);
+	f.model = model_open(path, NULL, &err);
+	if (!f.model)
+		find_problems(&f, &err);
 	return f;
 }
 
@@ -147,10 +178,13 @@ static void print_text(const struct info *f, const char *path, struct buf *b)
 	add_bytes(b, f->g->map_size);
 	buf_printf(b, ", GGUF version %u\n  architecture    ", (unsigned)f->g->version);
 	add_shown(b, f->arch, 64);
+	buf_adds(b, model_knows(f->arch) ? ", supported" : ", not supported");
 	for (int i = 0; i < NSIZES; i++)
 		if (arch_number(f, sizes[i].key))
 			buf_printf(b, "\n    %-14s%llu", sizes[i].name,
 			    (unsigned long long)arch_number(f, sizes[i].key));
+	if (f->model && (uint64_t)f->model->config.context < arch_number(f, "context_length"))
+		buf_printf(b, "\n    window        %d, where the context ends", f->model->config.context);
 	buf_adds(b, "\n  parameters      ");
 	add_grouped(b, f->values);
 	buf_printf(b, "\n  tensors         %zu", f->g->ntensors);
@@ -168,15 +202,17 @@ static void print_text(const struct info *f, const char *path, struct buf *b)
 	add_shown(b, f->tokenizer, 64);
 	buf_adds(b, f->pre.len ? ", " : "");
 	add_shown(b, f->pre, 64);
-	buf_printf(b, ", %llu tokens\n  chat template   ", (unsigned long long)f->tokens);
+	buf_printf(b, ", %llu tokens%s\n  chat template   ", (unsigned long long)f->tokens,
+	    f->tokenizer_fails ? ", not supported" : "");
 	buf_adds(b, f->model && f->model->chat ? chat_family(f->model->chat) :
 	    gguf_find(f->g, "tokenizer.chat_template") ? "there" : "none");
 	if (system) {
 		buf_adds(b, ", with a system message: ");
 		add_shown(b, (struct gguf_str){ system, strlen(system) }, 200);
 	}
-	buf_printf(b, "\n  can be used     %s%s\n", f->model ? "yes" : "no: ",
-	    f->model ? "" : f->problem.msg);
+	buf_printf(b, "\n  can be used     %s", f->model ? "yes\n" : "no: ");
+	for (int i = 0; i < f->nproblems; i++)
+		buf_printf(b, "%s%s\n", i ? "                  and: " : "", f->problem[i].msg);
 }
 
 static void add_member(struct buf *b, const char *key, struct gguf_str s)
@@ -191,7 +227,6 @@ static void add_member(struct buf *b, const char *key, struct gguf_str s)
 static void print_json(const struct info *f, const char *path, struct buf *b)
 {
 	const char *system = f->model && f->model->chat ? chat_default_system(f->model->chat) : NULL;
-	const char *problem = f->problem.msg;
 
 	buf_adds(b, "{\"file\":");
 	buf_json_string(b, path, strlen(path));
@@ -221,8 +256,14 @@ static void print_json(const struct info *f, const char *path, struct buf *b)
 		buf_adds(b, "null");
 	add_member(b, "system", (struct gguf_str){ system, system ? strlen(system) : 0 });
 	buf_printf(b, ",\"usable\":%s", f->model ? "true" : "false");
-	add_member(b, "problem", (struct gguf_str){ f->model ? NULL : problem, strlen(problem) });
-	buf_adds(b, "}\n");
+	add_member(b, "problem", (struct gguf_str){ f->nproblems ? f->problem[0].msg : NULL,
+	    strlen(f->problem[0].msg) });
+	buf_adds(b, ",\"problems\":[");
+	for (int i = 0; i < f->nproblems; i++) {
+		buf_adds(b, i ? "," : "");
+		buf_json_string(b, f->problem[i].msg, strlen(f->problem[i].msg));
+	}
+	buf_adds(b, "]}\n");
 }
 
 int model_describe(const char *path, bool json, struct buf *out, struct err *err)

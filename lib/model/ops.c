@@ -37,23 +37,35 @@ void op_rope_angles(float *cosine, float *sine, int rope_dims, int pos, const fl
 	}
 }
 
-void op_rope_turn(float *x, int heads, int head_size, int rope_dims, const float *cosine, const float *sine,
-    int dir)
+/* Pair i is (x[i step], x[i step + apart]). */
+static inline void turn(float *x, int heads, int head_size, int pairs, int step, int apart,
+    const float *cosine, const float *sine, int dir)
 {
 	for (int h = 0; h < heads; h++, x += head_size)
-		for (int i = 0; i < rope_dims / 2; i++) {
-			const float a = x[2 * i], b = x[2 * i + 1];
+		for (int i = 0; i < pairs; i++) {
+			const float a = x[i * step], b = x[i * step + apart];
 			const float c = cosine[i], s = dir < 0 ? -sine[i] : sine[i];
-			x[2 * i] = a * c - b * s;
-			x[2 * i + 1] = a * s + b * c;
+			x[i * step] = a * c - b * s;
+			x[i * step + apart] = a * s + b * c;
 		}
 }
 
-void op_rope(float *x, int heads, int head_size, int rope_dims, int pos, const float *inv_freq, int dir)
+void op_rope_turn(float *x, int heads, int head_size, int rope_dims, enum rope_layout layout,
+    const float *cosine, const float *sine, int dir)
+{
+	const int pairs = rope_dims / 2;
+	if (layout == ROPE_PAIRS)
+		turn(x, heads, head_size, pairs, 2, 1, cosine, sine, dir);
+	else
+		turn(x, heads, head_size, pairs, 1, pairs, cosine, sine, dir);
+}
+
+void op_rope(float *x, int heads, int head_size, int rope_dims, enum rope_layout layout, int pos,
+    const float *inv_freq, int dir)
 {
 	float cosine[MAX_HEAD_SIZE / 2], sine[MAX_HEAD_SIZE / 2];
 	op_rope_angles(cosine, sine, rope_dims, pos, inv_freq);
-	op_rope_turn(x, heads, head_size, rope_dims, cosine, sine, dir);
+	op_rope_turn(x, heads, head_size, rope_dims, layout, cosine, sine, dir);
 }
 
 void op_swiglu(float *y, const float *gate, const float *up, size_t n)

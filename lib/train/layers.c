@@ -103,7 +103,7 @@ void norm_backward(const struct pass *p, float *dx, float *dw, const float *dy, 
 		vec_add(dw, j.partial + (size_t)i * (size_t)p->c->width, (size_t)p->c->width);
 }
 
-/* ---- rotary embedding on interleaved pairs ---- */
+/* ---- biases and rotary embedding ---- */
 
 void rope_table(const struct pass *p, const float *inv_freq)
 {
@@ -119,22 +119,38 @@ static void turn(const struct pass *p, float *x, int heads, int row, int dir)
 {
 	size_t at = (size_t)row * ((size_t)p->c->rope_dims / 2);
 
-	op_rope_turn(x, heads, p->c->head_size, p->c->rope_dims, p->s.cos + at, p->s.sin + at, dir);
+	op_rope_turn(x, heads, p->c->head_size, p->c->rope_dims, p->c->rope_layout, p->s.cos + at,
+	    p->s.sin + at, dir);
 }
 
 struct rows_job {
 	const struct pass *p;
 	const struct acts *a;
+	const struct layer *w;
 };
 
+static void add_bias(float *y, const float *bias, size_t n)
+{
+	if (bias)
+		vec_add(y, bias, n);
+}
+
+/* Biases of q, k, v, and that of o, whose product is added to mid later. */
 static void rope_forward_job(void *arg, int job)
 {
 	const struct rows_job *j = arg;
 	const struct model_config *c = j->p->c;
+	size_t hd = (size_t)(c->heads * c->head_size), kd = (size_t)(c->kv_heads * c->head_size);
 
-	for (int i = job * BLOCK; i < block_end(job, j->p->tree->tokens); i++) {
-		turn(j->p, j->a->q + (size_t)i * (size_t)(c->heads * c->head_size), c->heads, i, 1);
-		turn(j->p, j->a->k + (size_t)i * (size_t)(c->kv_heads * c->head_size), c->kv_heads, i, 1);
+	for (int row = job * BLOCK; row < block_end(job, j->p->tree->tokens); row++) {
+		size_t i = (size_t)row;
+
+		add_bias(j->a->q + i * hd, j->w->q_bias, hd);
+		add_bias(j->a->k + i * kd, j->w->k_bias, kd);
+		add_bias(j->a->v + i * kd, j->w->v_bias, kd);
+		add_bias(j->a->mid + i * (size_t)c->width, j->w->o_bias, (size_t)c->width);
+		turn(j->p, j->a->q + i * hd, c->heads, row, 1);
+		turn(j->p, j->a->k + i * kd, c->kv_heads, row, 1);
 	}
 }
 
@@ -160,6 +176,25 @@ static void rope_backward_job(void *arg, int job)
 		turn(j->p, j->p->s.dq + (size_t)i * hd, c->heads, i, -1);
 		turn(j->p, dk, c->kv_heads, i, -1);
 	}
+}
+
+struct bias_job {
+	struct {
+		float *db;              /* (n), or NULL */
+		const float *dy;        /* (rows, n) */
+		int n;
+	} bias[4];
+	int rows;
+};
+
+/* db += the sum of dy's rows, in order. */
+static void bias_backward_job(void *arg, int job)
+{
+	const struct bias_job *j = arg;
+	size_t n = (size_t)j->bias[job].n;
+
+	for (int i = 0; j->bias[job].db && i < j->rows; i++)
+		vec_add(j->bias[job].db, j->bias[job].dy + (size_t)i * n, n);
 }
 
 /* ---- SwiGLU ---- */
@@ -216,7 +251,7 @@ void layer_forward(const struct pass *p, const struct layer *w, const struct act
 	const struct scratch *s = &p->s;
 	int T = p->tree->tokens, C = c->width, F = c->ffn;
 	int HD = c->heads * c->head_size, KD = c->kv_heads * c->head_size;
-	struct rows_job rows = { p, a };
+	struct rows_job rows = { p, a, w };
 	struct attention att = attention_of(p, a);
 
 	norm_forward(p, s->h, a->rstd_attn, a->mid, a->x, NULL, w->attn_norm, T);
@@ -242,7 +277,7 @@ static void ffn_backward(const struct pass *p, const struct layer *w, const stru
 {
 	const struct scratch *s = &p->s;
 	int T = p->tree->tokens, C = p->c->width, F = p->c->ffn;
-	struct rows_job rows = { p, a };
+	struct rows_job rows = { p, a, w };
 
 	gemm_run(p->pool, (struct gemm[]){ times_w(s->dgate, dx, w->down, T, C, F, 0) }, 1);
 	pool_run(p->pool, swiglu_backward_job, &rows, norm_blocks(T));
@@ -263,14 +298,17 @@ static void attn_backward(const struct pass *p, const struct layer *w, const str
 	const struct model_config *c = p->c;
 	const struct scratch *s = &p->s;
 	int T = p->tree->tokens, C = c->width, HD = c->heads * c->head_size, KD = c->kv_heads * c->head_size;
-	struct rows_job rows = { p, a };
+	struct rows_job rows = { p, a, w };
 	struct attention att = attention_of(p, a);
+	struct bias_job biases = { .bias = { { g->q_bias, s->dq, HD }, { g->k_bias, s->dk, KD },
+	    { g->v_bias, s->dv, KD }, { g->o_bias, dx, C } }, .rows = T };
 
 	gemm_run(p->pool, (struct gemm[]){
 	    times_w(s->datt, dx, w->o, T, C, HD, 0),
 	    grad_w(g->o, dx, a->att, T, C, HD) }, 2);
 	attention_backward(p->pool, &att);
 	pool_run(p->pool, rope_backward_job, &rows, norm_blocks(T));
+	pool_run(p->pool, bias_backward_job, &biases, 4);
 	norm_forward(p, s->h, a->rstd_attn, NULL, a->x, NULL, w->attn_norm, T);
 	gemm_run(p->pool, (struct gemm[]){
 	    times_w(s->dh, s->dq, w->q, T, HD, C, 0),

@@ -1,5 +1,5 @@
 /*
- * The llama layer's forward and backward pass, and the embedding's, on the
+ * A layer's forward and backward pass, and the embedding's, on the
  * rows of a tree. Private to lib/train.
  *
  * Letters: T rows, C width, H query heads, Hkv key heads, D head size, F
@@ -19,6 +19,7 @@ struct layer {
 	float *o;                       /* (C, H D) */
 	float *ffn_norm;                /* (C) */
 	float *gate, *up, *down;        /* (F, C), (F, C), (C, F) */
+	float *q_bias, *k_bias, *v_bias, *o_bias;       /* (H D), (Hkv D), (Hkv D), (C), or NULL */
 };
 
 /* What a layer's forward leaves for its backward. */

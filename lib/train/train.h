@@ -1,6 +1,6 @@
 /*
- * Training: float32 master weights, forward and backward for the llama
- * architecture written out by hand, losses on the completion's tokens.
+ * Training: float32 master weights, forward and backward for the
+ * architectures of model/model.h written out by hand, losses on the completion's tokens.
  *
  * A tree is a packed sequence of segments that share a prefix: the prompt
  * once, then (for a preference pair) chosen and rejected, each of which

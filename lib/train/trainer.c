@@ -54,10 +54,11 @@ static void place_tensors(struct trainer *t)
 	for (int l = 0; l < m->config.layers; l++) {
 		const struct layer_tensors *y = &m->layer[l];
 		const struct gguf_tensor *of[] = { y->attn_norm, y->q, y->k, y->v, y->o, y->ffn_norm, y->gate, y->up,
-		    y->down };
+		    y->down, y->q_bias, y->k_bias, y->v_bias, y->o_bias };
 
 		for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-			used[index_of(t, of[i])] = true;
+			if (of[i])
+				used[index_of(t, of[i])] = true;
 	}
 	t->offset = mem_zalloc(ntensors, sizeof *t->offset);
 	for (int vectors = 0; vectors < 2; vectors++) {
@@ -79,7 +80,7 @@ static void place_tensors(struct trainer *t)
 
 static float *in(const struct trainer *t, float *block, const struct gguf_tensor *x)
 {
-	return block + t->offset[index_of(t, x)];
+	return x ? block + t->offset[index_of(t, x)] : NULL;
 }
 
 static void find_layers(const struct trainer *t, struct layer *out, float *block)
@@ -90,7 +91,8 @@ static void find_layers(const struct trainer *t, struct layer *out, float *block
 		out[l] = (struct layer){
 			in(t, block, y->attn_norm), in(t, block, y->q), in(t, block, y->k), in(t, block, y->v),
 			in(t, block, y->o), in(t, block, y->ffn_norm), in(t, block, y->gate), in(t, block, y->up),
-			in(t, block, y->down),
+			in(t, block, y->down), in(t, block, y->q_bias), in(t, block, y->k_bias),
+			in(t, block, y->v_bias), in(t, block, y->o_bias),
 		};
 	}
 }

@@ -107,6 +107,42 @@ only_in_models() {
 		([.tensors[] | select(.type == "type-99")][0].supported == false)' <<<"$output"
 }
 
+@test "qwen2: described, sampled from with the same bytes in every batch, trained" {
+	"$B/helper/mktiny" q.gguf 1 Q8_0 qwen2
+	run mr-model info q.gguf
+	assert_line --regexp '^ +architecture +qwen2, supported$'
+	assert_line --regexp '^ +layers +2$'
+	assert_line --regexp '^ +can be used +yes$'
+	mr-model check q.gguf
+	jq -nc 'range(3) | {id: "p\(.)", prompt: "Say something about the number \(.)."}' >in.jsonl
+	mr-sample -q -m q.gguf -n 3 --max-tokens 40 -t 1 --batch 1 in.jsonl >whole
+	mr-sample -q -m q.gguf -n 3 --max-tokens 40 -t 2 --batch 64 in.jsonl >batched
+	cmp whole batched
+	mr-sample -q -n 3 --max-tokens 40 in.jsonl >llama
+	run ! cmp -s whole llama
+	jq -c '{id, prompt, completion: "the water of the world"}' in.jsonl >demonstrations.jsonl
+	mr-sft -q -m q.gguf --lr 1e-3 --epochs 10 -o new.gguf demonstrations.jsonl >log
+	jq -se '.[-1].loss < .[0].loss / 2' log
+	run mr-model info new.gguf
+	assert_line --regexp '^ +architecture +qwen2, supported$'
+	assert_line --regexp '^ +can be used +yes$'
+}
+
+@test "info: all that speaks against a file, and in which parts" {
+	LC_ALL=C sed 's/llama/lxama/; s/smollm/smolxx/' "$TINY" >odd.gguf
+	run mr-model info odd.gguf
+	assert_success
+	assert_line --regexp '^ +architecture +lxama, not supported$'
+	assert_line --regexp '^ +tokenizer +gpt2, smolxx, [0-9]+ tokens, not supported$'
+	assert_line --regexp '^ +can be used +no: architecture "lxama" is not supported; "llama" and "qwen2" are$'
+	assert_line --regexp '^ +and: the pre-tokenizer "smolxx" is not supported'
+	mr-model info --json odd.gguf | jq -e '(.problems | length) == 2 and .problem == .problems[0] and
+		(.problems[1] | test("smolxx"))'
+	mr-model info --json "$TINY" | jq -e '.problems == []'
+	run mr-model info "$TINY"
+	assert_line --regexp '^ +architecture +llama, supported$'
+}
+
 @test "info and check: what is no model gets one line" {
 	: >empty
 	echo "no model" >text

@@ -1,5 +1,5 @@
 /*
- * mktiny OUT.gguf [SEED] [TYPE]: a small random llama model for the tests of
+ * mktiny OUT.gguf [SEED] [TYPE] [llama|qwen2]: a small random model for the tests of
  * the tools, made in a few milliseconds. Its text is noise made of common
  * words, but it has all that a real file has: a byte-level vocabulary with
  * merges, control tokens, a chat template, grouped-query attention, a tied
@@ -138,7 +138,9 @@ static void normal(uint64_t seed, const char *name, float *x, size_t n, double s
 
 static void fill(uint64_t seed, const char *name, const struct vocab *v, float *x, int rows, int cols)
 {
-	if (strcmp(name, "token_embd.weight") == 0) {
+	if (strstr(name, ".bias"))
+		normal(seed, name, x, (size_t)cols, 1);
+	else if (strcmp(name, "token_embd.weight") == 0) {
 		normal(seed, name, x, (size_t)rows * (size_t)cols, 0.3);
 		for (int t = 0; t < rows; t++)
 			x[t * cols + BIAS] = v->readiness[t];
@@ -162,20 +164,36 @@ static void fill(uint64_t seed, const char *name, const struct vocab *v, float *
 	}
 }
 
-static int describe(struct gguf_writer *w, const struct vocab *v, struct err *err)
+static int describe_sizes(struct gguf_writer *w, const struct vocab *v, const char *arch, struct err *err)
 {
-	return gguf_put_str(w, "general.architecture", "llama", err) ||
+	const struct {
+		const char *key;
+		uint32_t value;
+	} all[] = {
+		{ "block_count", LAYERS }, { "context_length", CONTEXT }, { "embedding_length", WIDTH },
+		{ "feed_forward_length", FFN }, { "attention.head_count", HEADS },
+		{ "attention.head_count_kv", KV_HEADS }, { "rope.dimension_count", HEAD },
+		{ "vocab_size", (uint32_t)v->ntokens },
+	};
+	char key[80];
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		snprintf(key, sizeof key, "%s.%s", arch, all[i].key);
+		if (gguf_put_u32(w, key, all[i].value, err) != 0)
+			return -1;
+	}
+	snprintf(key, sizeof key, "%s.rope.freq_base", arch);
+	if (gguf_put_f32(w, key, 10000, err) != 0)
+		return -1;
+	snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
+	return gguf_put_f32(w, key, 1e-5f, err);
+}
+
+static int describe(struct gguf_writer *w, const struct vocab *v, const char *arch, struct err *err)
+{
+	return gguf_put_str(w, "general.architecture", arch, err) ||
 	    gguf_put_str(w, "general.name", "tiny test model", err) ||
-	    gguf_put_u32(w, "llama.block_count", LAYERS, err) ||
-	    gguf_put_u32(w, "llama.context_length", CONTEXT, err) ||
-	    gguf_put_u32(w, "llama.embedding_length", WIDTH, err) ||
-	    gguf_put_u32(w, "llama.feed_forward_length", FFN, err) ||
-	    gguf_put_u32(w, "llama.attention.head_count", HEADS, err) ||
-	    gguf_put_u32(w, "llama.attention.head_count_kv", KV_HEADS, err) ||
-	    gguf_put_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f, err) ||
-	    gguf_put_f32(w, "llama.rope.freq_base", 10000, err) ||
-	    gguf_put_u32(w, "llama.rope.dimension_count", HEAD, err) ||
-	    gguf_put_u32(w, "llama.vocab_size", (uint32_t)v->ntokens, err) ||
+	    describe_sizes(w, v, arch, err) ||
 	    gguf_put_str(w, "tokenizer.ggml.model", "gpt2", err) ||
 	    gguf_put_str(w, "tokenizer.ggml.pre", "smollm", err) ||
 	    gguf_put_strs(w, "tokenizer.ggml.tokens", v->token, (size_t)v->ntokens, err) ||
@@ -187,18 +205,19 @@ static int describe(struct gguf_writer *w, const struct vocab *v, struct err *er
 	    gguf_put_str(w, "tokenizer.chat_template", chat_template, err);
 }
 
-static size_t list_tensors(const struct vocab *v, enum tensor_type type, struct gguf_out_tensor *t,
-    struct arena *names)
+static size_t list_tensors(const struct vocab *v, enum tensor_type type, bool biased,
+    struct gguf_out_tensor *t, struct arena *names)
 {
 	static const struct {
 		const char *name;
 		int rows, cols;         /* rows 0: a vector */
+		int bias;               /* its elements, where there are biases */
 	} parts[] = {
-		{ "attn_norm", 0, WIDTH },
-		{ "attn_q", HEADS * HEAD, WIDTH }, { "attn_k", KV_HEADS * HEAD, WIDTH },
-		{ "attn_v", KV_HEADS * HEAD, WIDTH }, { "attn_output", WIDTH, HEADS * HEAD },
-		{ "ffn_norm", 0, WIDTH },
-		{ "ffn_gate", FFN, WIDTH }, { "ffn_up", FFN, WIDTH }, { "ffn_down", WIDTH, FFN },
+		{ "attn_norm", 0, WIDTH, 0 },
+		{ "attn_q", HEADS * HEAD, WIDTH, HEADS * HEAD }, { "attn_k", KV_HEADS * HEAD, WIDTH, KV_HEADS * HEAD },
+		{ "attn_v", KV_HEADS * HEAD, WIDTH, KV_HEADS * HEAD }, { "attn_output", WIDTH, HEADS * HEAD, 0 },
+		{ "ffn_norm", 0, WIDTH, 0 },
+		{ "ffn_gate", FFN, WIDTH, 0 }, { "ffn_up", FFN, WIDTH, 0 }, { "ffn_down", WIDTH, FFN, 0 },
 	};
 	size_t n = 0;
 
@@ -211,24 +230,30 @@ static size_t list_tensors(const struct vocab *v, enum tensor_type type, struct 
 				rows ? 2 : 1, { parts[p].cols, rows ? rows : 1, 1, 1 },
 				rows ? type : TENSOR_F32,
 			};
+			if (biased && parts[p].bias)
+				t[n++] = (struct gguf_out_tensor){
+					arena_printf(names, "blk.%d.%s.bias", l, parts[p].name),
+					1, { parts[p].bias, 1, 1, 1 }, TENSOR_F32,
+				};
 		}
 	t[n++] = (struct gguf_out_tensor){ "output_norm.weight", 1, { WIDTH, 1, 1, 1 }, TENSOR_F32 };
 	return n;
 }
 
-static int write_model(const char *path, uint64_t seed, enum tensor_type type, struct err *err)
+static int write_model(const char *path, uint64_t seed, enum tensor_type type, const char *arch,
+    struct err *err)
 {
 	static struct vocab v;
 	static float x[MAX_TOKENS * WIDTH];
-	struct gguf_out_tensor tensors[2 + 9 * LAYERS];
+	struct gguf_out_tensor tensors[2 + 12 * LAYERS];
 	struct gguf_writer *w;
 	size_t n;
 
 	make_vocab(&v);
-	n = list_tensors(&v, type, tensors, &v.text);
+	n = list_tensors(&v, type, strcmp(arch, "qwen2") == 0, tensors, &v.text);
 	if (!(w = gguf_create(path, NULL, NULL, tensors, n, err)))
 		return -1;
-	if (describe(w, &v, err) != 0) {
+	if (describe(w, &v, arch, err) != 0) {
 		gguf_abort(w);
 		return -1;
 	}
@@ -247,13 +272,14 @@ int main(int argc, char **argv)
 {
 	int type = argc > 3 ? tensor_type_by_name(argv[3]) : TENSOR_F32;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	const char *arch = argc > 4 ? argv[4] : "llama";
 	struct err err;
 
-	if (argc < 2 || argc > 4 || type < 0 || !tensor_writable((unsigned)type)) {
-		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q4_0|Q4_1]\n");
+	if (argc < 2 || argc > 5 || type < 0 || !tensor_writable((unsigned)type)) {
+		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q4_0|Q4_1] [llama|qwen2]\n");
 		return 1;
 	}
-	if (write_model(argv[1], seed, (enum tensor_type)type, &err) != 0) {
+	if (write_model(argv[1], seed, (enum tensor_type)type, arch, &err) != 0) {
 		fprintf(stderr, "mktiny: %s: %s\n", argv[1], err.msg);
 		return 1;
 	}

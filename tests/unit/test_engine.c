@@ -21,7 +21,25 @@ static const struct tiny quantised = {
 	.rope_dims = 16, .type = TENSOR_Q4_1, .seed = 6,
 };
 
+/* qwen2: biases, halves turned, the output matrix that of the embedding. */
+static const struct tiny qwen = {
+	.layers = 3, .width = 60, .heads = 10, .kv_heads = 2, .head_size = 18, .ffn = 100, .context = 200,
+	.rope_dims = 18, .type = TENSOR_F32, .seed = 7, .arch = "qwen2", .qkv_bias = true,
+};
+/* The same with an output matrix, and parts of the heads turned. */
+static const struct tiny qwen_quantised = {
+	.layers = 2, .width = 64, .heads = 4, .kv_heads = 2, .head_size = 16, .ffn = 96, .context = 200,
+	.rope_dims = 12, .type = TENSOR_Q8_0, .untied = true, .seed = 8, .arch = "qwen2", .qkv_bias = true,
+};
+/* llama with all biases it may have, and positions scaled. */
+static const struct tiny biased = {
+	.layers = 2, .width = 64, .heads = 4, .kv_heads = 2, .head_size = 32, .ffn = 96, .context = 200,
+	.rope_dims = 32, .type = TENSOR_F16, .untied = true, .seed = 9, .qkv_bias = true, .o_bias = true,
+	.rope_factor = 4,
+};
+
 static const char *best;        /* this CPU's kernels */
+static const struct tiny *now;  /* the shape of the model */
 static struct model *model;
 static struct pool *pool;
 static int32_t ids[N];
@@ -42,6 +60,7 @@ static void open_model(const struct tiny *t)
 	char path[64];
 	struct err err = { "" };
 	const struct rng r = rng_stream(1, "ids", "test", 0);
+	now = t;
 	model = model_open(tiny_write(path, t, NULL), NULL, &err);
 	unlink(path);
 	if (!model) {
@@ -104,14 +123,28 @@ static void norm(double *y, const double *x, const struct gguf_tensor *w)
 
 static void turn(double *x, int heads, int pos)
 {
-	const struct model_config *c = &model->config;
-	for (int h = 0; h < heads; h++, x += c->head_size)
-		for (int i = 0; i < c->rope_dims; i += 2) {
-			const double a = pos * pow((double)c->rope_base, -(double)i / c->rope_dims);
-			const double u = x[i], v = x[i + 1];
-			x[i] = u * cos(a) - v * sin(a);
-			x[i + 1] = u * sin(a) + v * cos(a);
+	const bool halves = now->arch && strcmp(now->arch, "qwen2") == 0;
+	const int n = now->rope_dims;
+	const double scaled = now->rope_factor != 0 ? pos / now->rope_factor : pos;
+	for (int h = 0; h < heads; h++, x += now->head_size)
+		for (int i = 0; i < n / 2; i++) {
+			const double a = scaled * pow(10000, -2.0 * i / n);
+			double *first = x + (halves ? i : 2 * i), *second = halves ? first + n / 2 : first + 1;
+			const double u = *first, v = *second;
+			*first = u * cos(a) - v * sin(a);
+			*second = u * sin(a) + v * cos(a);
 		}
+}
+
+/* What the file has under that name, without the model's help. */
+static void add(double *y, int layer, const char *name, bool there)
+{
+	char full[48];
+	snprintf(full, sizeof full, "blk.%d.%s.bias", layer, name);
+	const struct gguf_tensor *t = gguf_tensor(model->gguf, full);
+	CHECK(!t == !there);
+	for (int i = 0; t && i < t->dims[0]; i++)
+		y[i] += (double)((const float *)t->data)[i];
 }
 
 enum { MAX_LAYERS = 3, MAX_WIDTH = 256 };
@@ -155,10 +188,14 @@ static void forward(int32_t token, int pos, double *logits)
 		product(q, a, t->q);
 		product(keys[l][pos], a, t->k);
 		product(vals[l][pos], a, t->v);
+		add(q, l, "attn_q", now->qkv_bias);
+		add(keys[l][pos], l, "attn_k", now->qkv_bias);
+		add(vals[l][pos], l, "attn_v", now->qkv_bias);
 		turn(q, c->heads, pos);
 		turn(keys[l][pos], c->kv_heads, pos);
 		attention(a, q, l, pos);
 		product(b, a, t->o);
+		add(b, l, "attn_output", now->o_bias);
 		for (int i = 0; i < c->width; i++)
 			x[i] += b[i];
 		norm(a, x, t->ffn_norm);
@@ -438,6 +475,9 @@ int main(void)
 	pool = pool_new(1);
 	all_tests(&odd);
 	all_tests(&quantised);
+	all_tests(&qwen);
+	all_tests(&qwen_quantised);
+	all_tests(&biased);
 	pool_free(pool);
 	return tests_done();
 }

@@ -12,7 +12,7 @@ enum { MOST_M = 70, MOST_ROWS = 64, MOST_COLS = 2048 };
 
 static const enum tensor_type types[] = {
 	TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1,
-	TENSOR_Q5_0, TENSOR_Q4_K, TENSOR_Q6_K,
+	TENSOR_Q5_0, TENSOR_Q5_1, TENSOR_Q4_K, TENSOR_Q5_K, TENSOR_Q6_K,
 };
 static const char *const names[] = { "avx512", "avx2", "portable" };
 
@@ -221,6 +221,27 @@ static void unpacked_weights_are_those_of_dequantize_row(void)
 				kernels()->unpack(types[t], (const char *)w.data + (size_t)j * (w.size / 8),
 				    got, (size_t)cols);
 				CHECK(same(got, weight_row(j), (size_t)cols));
+			}
+		}
+		/* every finite half float as a scale */
+		for (int t = 0; t < NTYPES; t++) {
+			static unsigned char block[MOST_COLS];
+			const size_t len = tensor_block_len(types[t]), size = tensor_block_size(types[t]);
+			const size_t at = types[t] == TENSOR_Q6_K ? 208 : 0;
+			const struct rng r = rng_stream(8, tensor_type_name(types[t]), "scales", 0);
+			for (uint32_t s = 0; len > 1 && s < 0x10000; s++) {
+				const uint16_t d = (uint16_t)s, min = (uint16_t)(rng_below(&r, s, 0x7c00) | (s & 0x8000u));
+				for (size_t i = 0; i < size && s % 16 == 0; i++)
+					block[i] = (unsigned char)rng_below(&r, 0x10000 + s * size + i, 256);
+				if ((s & 0x7c00u) == 0x7c00u)
+					continue;
+				memcpy(block + at, &d, sizeof d);
+				if (types[t] == TENSOR_Q4_1 || types[t] == TENSOR_Q5_1 || types[t] == TENSOR_Q4_K ||
+				    types[t] == TENSOR_Q5_K)
+					memcpy(block + 2, &min, sizeof min);
+				kernels()->unpack(types[t], block, got, len);
+				dequantize_row(types[t], block, row, len);
+				CHECK(same(got, row, len));
 			}
 		}
 		/* a negative scale times nothing */

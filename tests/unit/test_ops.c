@@ -57,9 +57,9 @@ static void rope_turns_pairs_and_back(void)
 	const float inv_freq[] = { 1, 0.5f };
 	float x[12] = { 1, 0, 0, 1, 5, 6, 1, 2, 3, 4, 7, 8 }, before[12];
 	memcpy(before, x, sizeof x);
-	op_rope(x, 2, 6, 4, 0, inv_freq, 1);
+	op_rope(x, 2, 6, 4, ROPE_PAIRS, 0, inv_freq, 1);
 	CHECK(same(x, before, 12));
-	op_rope(x, 2, 6, 4, 3, inv_freq, 1);
+	op_rope(x, 2, 6, 4, ROPE_PAIRS, 3, inv_freq, 1);
 	CHECK_NEAR(x[0], cos(3), 1e-6);
 	CHECK_NEAR(x[1], sin(3), 1e-6);
 	CHECK_NEAR(x[2], -sin(1.5), 1e-6);
@@ -67,7 +67,27 @@ static void rope_turns_pairs_and_back(void)
 	CHECK(x[4] == 5 && x[5] == 6 && x[10] == 7 && x[11] == 8);
 	CHECK_NEAR(x[6], cos(3) - 2 * sin(3), 1e-6);
 	CHECK_NEAR(x[7], sin(3) + 2 * cos(3), 1e-6);
-	op_rope(x, 2, 6, 4, 3, inv_freq, -1);
+	op_rope(x, 2, 6, 4, ROPE_PAIRS, 3, inv_freq, -1);
+	for (int i = 0; i < 12; i++)
+		CHECK_NEAR(x[i], before[i], 1e-6);
+}
+
+static void rope_turns_halves_and_back(void)
+{
+	/* (x[0], x[2]) by pos, (x[1], x[3]) by pos / 2 */
+	const float inv_freq[] = { 1, 0.5f };
+	float x[12] = { 1, 0, 0, 1, 5, 6, 1, 2, 3, 4, 7, 8 }, before[12];
+	memcpy(before, x, sizeof x);
+	op_rope(x, 2, 6, 4, ROPE_HALVES, 3, inv_freq, 1);
+	CHECK_NEAR(x[0], cos(3), 1e-6);
+	CHECK_NEAR(x[1], -sin(1.5), 1e-6);
+	CHECK_NEAR(x[2], sin(3), 1e-6);
+	CHECK_NEAR(x[3], cos(1.5), 1e-6);
+	CHECK(x[4] == 5 && x[5] == 6 && x[10] == 7 && x[11] == 8);
+	CHECK_NEAR(x[6], cos(3) - 3 * sin(3), 1e-6);
+	CHECK_NEAR(x[8], sin(3) + 3 * cos(3), 1e-6);
+	CHECK_NEAR(x[9], 2 * sin(1.5) + 4 * cos(1.5), 1e-6);
+	op_rope(x, 2, 6, 4, ROPE_HALVES, 3, inv_freq, -1);
 	for (int i = 0; i < 12; i++)
 		CHECK_NEAR(x[i], before[i], 1e-6);
 }
@@ -189,6 +209,7 @@ int main(void)
 	TEST(rmsnorm_by_hand);
 	TEST(rmsnorm_of_any_length);
 	TEST(rope_turns_pairs_and_back);
+	TEST(rope_turns_halves_and_back);
 	TEST(swiglu_is_silu_times_up);
 	TEST(exponential_is_right_to_the_last_bits);
 	TEST(logsumexp_does_not_overflow);

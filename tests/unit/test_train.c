@@ -7,6 +7,7 @@
 #include "model/engine.h"
 #include "train/dpo.h"
 #include "train/train.h"
+#include "tiny_model.h"
 #include "train_reference.h"
 
 /* Query heads in groups of 3, a head only part of which is rotated, a
@@ -16,7 +17,12 @@ static const struct net_shape shapes[] = {
 	  .rope_dims = 4, .tied = true },
 	{ .layers = 2, .width = 20, .heads = 2, .kv_heads = 2, .head_size = 10, .ffn = 31, .vocab = 300,
 	  .rope_dims = 10, .tied = false },
+	/* as qwen2 is, and a bias behind the attention */
+	{ .layers = 2, .width = 18, .heads = 6, .kv_heads = 2, .head_size = 6, .ffn = 26, .vocab = 300,
+	  .rope_dims = 4, .tied = true, .layout = ROPE_HALVES, .biased = true },
 };
+
+enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* A tree that crosses the attention's blocks of 64 queries and 128 keys: a
  * prompt with two completions, one of which goes on; and a tree of its own. */
@@ -115,7 +121,7 @@ static void backward_of_the_tree(struct fixture *f, double *logps)
 
 static void forward_matches_the_reference(void)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SHAPES; i++) {
 		struct fixture f = fixture_new(&shapes[i], 2);
 		double logps[NSEGS];
 		struct err err;
@@ -176,7 +182,7 @@ static void check_tensor(struct fixture *f, const struct gguf_tensor *x)
 
 static void gradients_match_central_differences(void)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SHAPES; i++) {
 		struct fixture f = fixture_new(&shapes[i], 2);
 		double logps[NSEGS];
 
@@ -232,14 +238,14 @@ static void a_shared_prefix_changes_nothing(void)
 	fixture_free(&f);
 }
 
-static void the_same_bytes_for_any_number_of_threads(void)
+static void same_bytes_for_any_number_of_threads(const struct net_shape *s)
 {
 	double logps[2][NSEGS];
 	float *first = NULL;
 	size_t n = 0;
 
 	for (int threads = 1; threads <= 3; threads++) {
-		struct fixture f = fixture_new(&shapes[0], threads);
+		struct fixture f = fixture_new(s, threads);
 
 		backward_of_the_tree(&f, logps[threads > 1]);
 		if (threads == 1) {
@@ -252,6 +258,12 @@ static void the_same_bytes_for_any_number_of_threads(void)
 		fixture_free(&f);
 	}
 	free(first);
+}
+
+static void the_same_bytes_for_any_number_of_threads(void)
+{
+	for (int i = 0; i < SHAPES; i += 2)
+		same_bytes_for_any_number_of_threads(&shapes[i]);
 }
 
 /* More targets than are scored at once. */
@@ -284,9 +296,8 @@ static void long_targets_and_correct_tokens(void)
 	fixture_free(&f);
 }
 
-static void the_engine_gives_the_same_log_probabilities(void)
+static void engine_gives_the_same_log_probabilities(struct net_shape s)
 {
-	struct net_shape s = shapes[1];
 	struct fixture f;
 	float *logits;
 	struct engine *e;
@@ -320,6 +331,12 @@ static void the_engine_gives_the_same_log_probabilities(void)
 	engine_free(e);
 	free(logits);
 	fixture_free(&f);
+}
+
+static void the_engine_gives_the_same_log_probabilities(void)
+{
+	engine_gives_the_same_log_probabilities(shapes[1]);
+	engine_gives_the_same_log_probabilities(shapes[2]);
 }
 
 static void bad_trees_are_refused(void)
@@ -358,6 +375,39 @@ static void the_smallest_tree(void)
 	CHECK(trainer_forward(f.t, s, 1, true, logps, NULL, &err) == 0);
 	CHECK(trainer_backward(f.t, d, &err) == 0);
 	fixture_free(&f);
+}
+
+/* One step of one weight, saved: the biases are in the file, and can be used again. */
+static void a_qwen2_file_comes_out_as_one(void)
+{
+	static const struct tiny shape = { .layers = 2, .width = 32, .heads = 4, .kv_heads = 2, .head_size = 8,
+	    .ffn = 32, .context = 64, .rope_dims = 8, .type = TENSOR_Q8_0, .seed = 3, .arch = "qwen2",
+	    .qkv_bias = true };
+	char from[64], to[80];
+	struct err err = { "" };
+	struct model *m = model_open(tiny_write(from, &shape, NULL), NULL, &err), *saved;
+	struct pool *pool = pool_new(1);
+	struct trainer *t = trainer_new(m, pool, &err);
+	size_t n, all;
+	ptrdiff_t at = trainer_offset(t, "blk.1.attn_k.bias", &n);
+	float *w = trainer_weights(t, &all);
+
+	CHECK(n == 16 && (size_t)at >= trainer_matrices(t));    /* no weight decay */
+	w[at + 15] += 1;
+	snprintf(to, sizeof to, "%s.new", from);
+	CHECK(trainer_save(t, to, TENSOR_Q8_0, &err) == 0);
+	saved = model_open(to, NULL, &err);
+	CHECK(saved && saved->config.rope_layout == ROPE_HALVES && saved->layer[1].v_bias);
+	if (saved) {
+		CHECK(memcmp(saved->layer[1].k_bias->data, w + at, n * sizeof *w) == 0);
+		CHECK(memcmp(saved->layer[1].q_bias->data, m->layer[1].q_bias->data, 32 * sizeof *w) == 0);
+	}
+	model_close(saved);
+	trainer_free(t);
+	pool_free(pool);
+	model_close(m);
+	unlink(from);
+	unlink(to);
 }
 
 /* A task whose third step goes wrong; it is asked to stop before the fifth. */
@@ -429,6 +479,7 @@ int main(void)
 	TEST(the_engine_gives_the_same_log_probabilities);
 	TEST(bad_trees_are_refused);
 	TEST(the_smallest_tree);
+	TEST(a_qwen2_file_comes_out_as_one);
 	TEST(a_gradient_that_is_not_finite_stops_the_run);
 	return tests_done();
 }

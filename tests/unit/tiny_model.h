@@ -1,6 +1,6 @@
 /*
- * A random llama model of any small shape, with a byte-level vocabulary and
- * ChatML, written to a temporary file.
+ * A random model of any small shape and architecture, with a byte-level
+ * vocabulary and ChatML, written to a temporary file.
  */
 #ifndef MR_TEST_TINY_MODEL_H
 #define MR_TEST_TINY_MODEL_H
@@ -23,18 +23,24 @@ struct tiny {
 	enum tensor_type type;  /* of the matrices */
 	bool untied;
 	uint64_t seed;
+	const char *arch;       /* NULL: llama */
+	bool qkv_bias, o_bias;
+	double rope_factor;     /* linear; 0: none */
 };
 
 /* Changes the file on its way out, for the tests of bad files. */
 struct tiny_change {
 	const char *drop;               /* a metadata key that is left out */
-	const char *key;                /* one that is replaced, or a tensor's name */
+	const char *key;                /* one that is replaced or added */
 	double value;
 	const char *text;               /* the value, where it is a text */
 	const char *drop_tensor, *add_tensor, *reshape_tensor, *poison_tensor;
 };
 
-#define TINY_PREFIX "llama."
+static inline const char *tiny_arch(const struct tiny *t)
+{
+	return t->arch ? t->arch : "llama";
+}
 
 static inline void tiny_vocab(struct gguf_writer *w, struct err *err)
 {
@@ -62,6 +68,29 @@ static inline void tiny_vocab(struct gguf_writer *w, struct err *err)
 	    "'\n' + m['content'] + '<|im_end|>' + '\n'}}{% endfor %}", err);
 }
 
+static inline void tiny_extras(struct gguf_writer *w, const struct tiny *t, const struct tiny_change *c,
+    struct err *err)
+{
+	static const char *const reals[] = { "rope.scaling.factor", "rope.scale_linear",
+		"rope.scaling.attn_factor" };
+	static const char *const sizes[] = { "expert_count", "attention.sliding_window" };
+	const bool typed = c->key && strcmp(c->key, "rope.scaling.type") == 0;
+	char key[80];
+	snprintf(key, sizeof key, "%s.rope.scaling.type", tiny_arch(t));
+	if (typed || t->rope_factor != 0)
+		gguf_put_str(w, key, typed ? c->text : "linear", err);
+	snprintf(key, sizeof key, "%s.rope.scaling.factor", tiny_arch(t));
+	if (t->rope_factor != 0)
+		gguf_put_f32(w, key, (float)t->rope_factor, err);
+	snprintf(key, sizeof key, "%s.%s", tiny_arch(t), c->key ? c->key : "");
+	for (size_t i = 0; c->key && i < sizeof reals / sizeof *reals; i++)
+		if (strcmp(c->key, reals[i]) == 0)
+			gguf_put_f32(w, key, (float)c->value, err);
+	for (size_t i = 0; c->key && i < sizeof sizes / sizeof *sizes; i++)
+		if (strcmp(c->key, sizes[i]) == 0)
+			gguf_put_u32(w, key, (uint32_t)c->value, err);
+}
+
 static inline void tiny_sizes(struct gguf_writer *w, const struct tiny *t, const struct tiny_change *c,
     struct err *err)
 {
@@ -85,7 +114,7 @@ static inline void tiny_sizes(struct gguf_writer *w, const struct tiny *t, const
 		char key[80];
 		const bool changed = c->key && strcmp(c->key, all[i].key) == 0;
 		const double value = changed ? c->value : all[i].value;
-		snprintf(key, sizeof key, TINY_PREFIX "%s", all[i].key);
+		snprintf(key, sizeof key, "%s.%s", tiny_arch(t), all[i].key);
 		if (c->drop && strcmp(c->drop, all[i].key) == 0)
 			continue;
 		if (all[i].real)
@@ -94,11 +123,8 @@ static inline void tiny_sizes(struct gguf_writer *w, const struct tiny *t, const
 			gguf_put_u32(w, key, (uint32_t)value, err);
 	}
 	gguf_put_str(w, "general.architecture",
-	    c->key && strcmp(c->key, "architecture") == 0 ? c->text : "llama", err);
-	if (c->key && strcmp(c->key, "rope.scaling.type") == 0)
-		gguf_put_str(w, TINY_PREFIX "rope.scaling.type", c->text, err);
-	if (c->key && strcmp(c->key, "expert_count") == 0)
-		gguf_put_u32(w, TINY_PREFIX "expert_count", (uint32_t)c->value, err);
+	    c->key && strcmp(c->key, "architecture") == 0 ? c->text : tiny_arch(t), err);
+	tiny_extras(w, t, c, err);
 }
 
 struct tiny_list {
@@ -132,16 +158,30 @@ static inline void tiny_tensors(struct tiny_list *l, const struct tiny *t, const
 		{ "ffn_gate", t->ffn, t->width }, { "ffn_up", t->ffn, t->width },
 		{ "ffn_down", t->width, t->ffn },
 	};
+	const struct {
+		const char *name;
+		int n;
+		bool there;
+	} biases[] = {
+		{ "attn_q", q, t->qkv_bias }, { "attn_k", kv, t->qkv_bias }, { "attn_v", kv, t->qkv_bias },
+		{ "attn_output", t->width, t->o_bias },
+	};
 	tiny_add(l, c, "token_embd.weight", TINY_VOCAB, t->width, t->type);
 	tiny_add(l, c, "output_norm.weight", 0, t->width, TENSOR_F32);
 	if (t->untied)
 		tiny_add(l, c, "output.weight", TINY_VOCAB, t->width, t->type);
-	for (int i = 0; i < t->layers; i++)
+	for (int i = 0; i < t->layers; i++) {
+		char name[48];
 		for (size_t j = 0; j < sizeof all / sizeof *all; j++) {
-			char name[48];
 			snprintf(name, sizeof name, "blk.%d.%s.weight", i, all[j].name);
 			tiny_add(l, c, name, all[j].rows, all[j].cols, all[j].rows ? t->type : TENSOR_F32);
 		}
+		for (size_t j = 0; j < sizeof biases / sizeof *biases; j++) {
+			snprintf(name, sizeof name, "blk.%d.%s.bias", i, biases[j].name);
+			if (biases[j].there)
+				tiny_add(l, c, name, 0, biases[j].n, TENSOR_F32);
+		}
+	}
 	if (c->add_tensor)
 		tiny_add(l, c, c->add_tensor, 0, t->width, TENSOR_F32);
 }
@@ -152,11 +192,12 @@ static inline void tiny_fill(const struct tiny *t, const struct tiny_change *c,
 	const struct rng r = rng_stream(t->seed, o->name, "tiny", 0);
 	const int64_t n = o->dims[0] * o->dims[1];
 	const bool vector = o->ndims == 1, embedding = strcmp(o->name, "token_embd.weight") == 0;
+	const double least = strstr(o->name, ".bias") ? -1 : 0.5;
 	/* matrices keep the size of what they multiply; tokens are far apart */
 	const double scale = embedding ? 2 : 3 / sqrt((double)o->dims[0]);
 	for (int64_t i = 0; i < n; i++) {
 		const double u = rng_uniform(&r, (uint64_t)i);
-		v[i] = (float)(vector ? 0.5 + u : (2 * u - 1) * scale);
+		v[i] = (float)(vector ? least + (least < 0 ? 2 : 1) * u : (2 * u - 1) * scale);
 	}
 	if (c->poison_tensor && strcmp(c->poison_tensor, o->name) == 0)
 		v[n - 1] = NAN;

@@ -1,5 +1,5 @@
 /*
- * A small random llama in memory, and its log-probabilities computed the
+ * A small random model in memory, and its log-probabilities computed the
  * slow way: double precision, one whole sequence at a time, plain loops.
  * What the trainer's forward and gradients are tested against.
  */
@@ -24,6 +24,8 @@ struct net {
 struct net_shape {
 	int layers, width, heads, kv_heads, head_size, ffn, vocab, rope_dims;
 	bool tied;
+	enum rope_layout layout;
+	bool biased;            /* q, k, v and o */
 };
 
 static double net_normal(const struct rng *r, uint64_t i)
@@ -33,7 +35,8 @@ static double net_normal(const struct rng *r, uint64_t i)
 	return sqrt(-2 * log(u)) * cos(a);
 }
 
-/* rows 0: a vector, around 1; otherwise a matrix, scaled to keep sizes. */
+/* rows 0: a vector, around 1; otherwise a matrix, scaled to keep sizes. A
+ * vector of ones and the like is as good a bias as any. */
 static const struct gguf_tensor *net_tensor(struct net *t, const char *name, int rows, int cols)
 {
 	struct gguf_tensor *x = &t->g.tensors[t->g.ntensors++];
@@ -67,12 +70,21 @@ static void net_layer(struct net *t, int l, const struct net_shape *s)
 	TENSOR(up, "ffn_up", s->ffn, s->width);
 	TENSOR(down, "ffn_down", s->width, s->ffn);
 #undef TENSOR
+	if (!s->biased)
+		return;
+#define BIAS(field, what, n) \
+	snprintf(name, sizeof name, "blk.%d." what ".bias", l); y->field = net_tensor(t, name, 0, n)
+	BIAS(q_bias, "attn_q", hd);
+	BIAS(k_bias, "attn_k", kd);
+	BIAS(v_bias, "attn_v", kd);
+	BIAS(o_bias, "attn_output", s->width);
+#undef BIAS
 }
 
 static struct net *net_new(const struct net_shape *s)
 {
 	struct net *t = calloc(1, sizeof *t);
-	size_t most = 9 * (size_t)s->layers + 3;
+	size_t most = 13 * (size_t)s->layers + 3;
 
 	t->data = aligned_alloc(64, (size_t)1 << 24);
 	t->g.tensors = calloc(most, sizeof *t->g.tensors);
@@ -80,7 +92,8 @@ static struct net *net_new(const struct net_shape *s)
 	t->m.layer = calloc((size_t)s->layers, sizeof *t->m.layer);
 	t->m.config = (struct model_config){ .layers = s->layers, .width = s->width, .heads = s->heads,
 	    .kv_heads = s->kv_heads, .head_size = s->head_size, .ffn = s->ffn, .vocab = s->vocab, .context = 4096,
-	    .norm_eps = 1e-5f, .rope_base = 10000, .rope_dims = s->rope_dims, .tied = s->tied };
+	    .norm_eps = 1e-5f, .rope_base = 10000, .rope_dims = s->rope_dims,
+	    .rope_layout = s->layout, .tied = s->tied };
 	t->m.embd = net_tensor(t, "token_embd.weight", s->vocab, s->width);
 	for (int l = 0; l < s->layers; l++)
 		net_layer(t, l, s);
@@ -126,6 +139,12 @@ static void ref_product(double *y, const double *w, const double *x, int rows, i
 	}
 }
 
+static void ref_bias(const struct ref *r, double *y, const struct gguf_tensor *bias)
+{
+	for (int i = 0; bias && i < bias->dims[0]; i++)
+		y[i] += ref_at(r, bias)[i];
+}
+
 static void ref_norm(const struct ref *r, double *y, const double *x, const double *w)
 {
 	int n = r->m->config.width;
@@ -139,13 +158,16 @@ static void ref_norm(const struct ref *r, double *y, const double *x, const doub
 
 static void ref_rope(const struct ref *r, double *x, int heads, int pos)
 {
-	for (int h = 0; h < heads; h++)
-		for (int i = 0; i < r->m->config.rope_dims / 2; i++) {
-			double angle = pos * (double)r->m->rope_inv_freq[i];
-			double *p = x + h * r->m->config.head_size + 2 * i, a = p[0], b = p[1];
+	const int half = r->m->config.rope_dims / 2;
+	const bool pairs = r->m->config.rope_layout == ROPE_PAIRS;
 
-			p[0] = a * cos(angle) - b * sin(angle);
-			p[1] = a * sin(angle) + b * cos(angle);
+	for (int h = 0; h < heads; h++, x += r->m->config.head_size)
+		for (int i = 0; i < half; i++) {
+			double angle = pos * (double)r->m->rope_inv_freq[i];
+			double *p = x + (pairs ? 2 * i : i), *o = pairs ? p + 1 : p + half, a = *p, b = *o;
+
+			*p = a * cos(angle) - b * sin(angle);
+			*o = a * sin(angle) + b * cos(angle);
 		}
 }
 
@@ -184,6 +206,9 @@ static void ref_layer(const struct ref *r, const struct layer_tensors *y, double
 		ref_product(q + t * HD, ref_at(r, y->q), h, HD, C);
 		ref_product(k + t * KD, ref_at(r, y->k), h, KD, C);
 		ref_product(v + t * KD, ref_at(r, y->v), h, KD, C);
+		ref_bias(r, q + t * HD, y->q_bias);
+		ref_bias(r, k + t * KD, y->k_bias);
+		ref_bias(r, v + t * KD, y->v_bias);
 		ref_rope(r, q + t * HD, c->heads, t);
 		ref_rope(r, k + t * KD, c->kv_heads, t);
 	}
@@ -194,6 +219,7 @@ static void ref_layer(const struct ref *r, const struct layer_tensors *y, double
 			ref_head(r, att + head * D, q + t * HD + head * D, k + kv * D, v + kv * D, t);
 		}
 		ref_product(o, ref_at(r, y->o), att, C, HD);
+		ref_bias(r, o, y->o_bias);
 		for (int i = 0; i < C; i++)
 			x[t * C + i] += o[i];
 		ref_norm(r, h, x + t * C, ref_at(r, y->ffn_norm));

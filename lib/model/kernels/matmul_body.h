@@ -152,6 +152,115 @@ static void unpack_q8_0(const unsigned char *src, float *dst, size_t n)
 	}
 }
 
+/* Byte i is 16 where bit i is set. */
+INLINE __m128i fifth_bits(uint32_t bits)
+{
+	const __m128i place = _mm_set1_epi64x((long long)0x8040201008040201);
+	const __m128i twice = _mm_set_epi8(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+	const __m128i b = _mm_and_si128(_mm_shuffle_epi8(_mm_cvtsi32_si128((int)bits), twice), place);
+	return _mm_and_si128(_mm_cmpeq_epi8(b, place), _mm_set1_epi8(16));
+}
+
+/* As four bits, and 32 bits of fifth ones in front of them. */
+static void unpack_q5(const unsigned char *src, float *dst, size_t n, bool min)
+{
+	const __m128i low = _mm_set1_epi8(15), off = _mm_set1_epi8(min ? 0 : 16);
+	for (size_t i = 0; i < n; i += 32, dst += 32) {
+		const vec d = v_set1_f16(src), m = min ? v_set1_f16(src + 2) : v_set1(-0.0f);
+		uint32_t high;
+		src += min ? 4 : 2;
+		fetch_ahead(src);
+		memcpy(&high, src, sizeof high);
+		const __m128i q = _mm_loadu_si128((const void *)(src + 4));
+		const __m128i a = _mm_or_si128(_mm_and_si128(q, low), fifth_bits(high));
+		const __m128i b = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(q, 4), low), fifth_bits(high >> 16));
+		v_store_i8(dst, _mm_sub_epi8(a, off), d, m);
+		v_store_i8(dst + 16, _mm_sub_epi8(b, off), d, m);
+		src += 20;
+	}
+}
+
+/* Eight scales times d and eight minima times -dmin: exact, at 17 bits, as
+ * are the products of the scales with five more. */
+INLINE void k_scales(const unsigned char *src, float *scale, float *min)
+{
+	const uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x03030303;
+	uint32_t u[3], s[2], m[2];
+	memcpy(u, src + 4, sizeof u);
+	s[0] = u[0] & six;
+	s[1] = (u[2] & four) | (u[0] >> 6 & two) << 4;
+	m[0] = u[1] & six;
+	m[1] = (u[2] >> 4 & four) | (u[1] >> 6 & two) << 4;
+	const __m256 d = _mm256_set1_ps(f16_to_f32((uint16_t)(src[0] | src[1] << 8)));
+	const __m256 dmin = _mm256_set1_ps(-f16_to_f32((uint16_t)(src[2] | src[3] << 8)));
+	_mm256_storeu_ps(scale, _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
+	    _mm_loadl_epi64((const void *)s)))));
+	_mm256_storeu_ps(min, _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
+	    _mm_loadl_epi64((const void *)m)))));
+}
+
+/* Q4_K, Q5_K: 32 bytes hold two sub-blocks of 32 in their halves; bit j of
+ * the fifth bits' 32 bytes is sub-block j's. */
+static void unpack_k(const unsigned char *src, float *dst, size_t n, bool five)
+{
+	const __m128i low = _mm_set1_epi8(15), one = _mm_set1_epi8(1), two = _mm_set1_epi8(2);
+	for (size_t i = 0; i < n; i += 256) {
+		float scale[8], min[8];
+		k_scales(src, scale, min);
+		__m128i fifth[2] = { _mm_loadu_si128((const void *)(src + 16)),
+			_mm_loadu_si128((const void *)(src + 32)) };
+		src += five ? 48 : 16;
+		for (int p = 0; p < 4; p++, src += 32, dst += 64) {
+			fetch_ahead(src);
+			for (int h = 0; h < 2; h++) {
+				const __m128i q = _mm_loadu_si128((const void *)(src + 16 * h));
+				__m128i a = _mm_and_si128(q, low), b = _mm_and_si128(_mm_srli_epi16(q, 4), low);
+				if (five) {
+					a = _mm_or_si128(a, _mm_slli_epi16(_mm_and_si128(fifth[h], one), 4));
+					b = _mm_or_si128(b, _mm_slli_epi16(_mm_and_si128(fifth[h], two), 3));
+					fifth[h] = _mm_srli_epi16(fifth[h], 2);
+				}
+				v_store_i8(dst + 16 * h, a, v_set1(scale[2 * p]), v_set1(min[2 * p]));
+				v_store_i8(dst + 32 + 16 * h, b, v_set1(scale[2 * p + 1]), v_set1(min[2 * p + 1]));
+			}
+		}
+	}
+}
+
+/* One sub-block of sixteen: four low bits and, at the place of bits 4 and 5, two high ones. */
+INLINE void store_q6(float *dst, __m128i low, __m128i high, float scale)
+{
+	const __m128i q = _mm_or_si128(_mm_and_si128(low, _mm_set1_epi8(15)),
+	    _mm_and_si128(high, _mm_set1_epi8(48)));
+	v_store_i8(dst, _mm_sub_epi8(q, _mm_set1_epi8(32)), v_set1(scale), v_set1(-0.0f));
+}
+
+/* Two halves of 128: 64 bytes of low bits, then, behind both, 32 of high ones. */
+static void unpack_q6_k(const unsigned char *src, float *dst, size_t n)
+{
+	for (size_t i = 0; i < n; i += 256, src += 210) {
+		const __m256 d = _mm256_set1_ps(f16_to_f32((uint16_t)(src[208] | src[209] << 8)));
+		float scale[16];
+		for (int j = 0; j < 16; j += 8)
+			_mm256_storeu_ps(scale + j, _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+			    _mm_loadl_epi64((const void *)(src + 192 + j))))));
+		for (int j = 0; j < 4; j++)
+			fetch_ahead(src + 64 * j);
+		for (int h = 0; h < 2; h++, dst += 128)
+			for (int k = 0; k < 2; k++) {
+				const unsigned char *q = src + 64 * h + 16 * k;
+				const float *s = scale + 8 * h + k;
+				const __m128i a = _mm_loadu_si128((const void *)q);
+				const __m128i b = _mm_loadu_si128((const void *)(q + 32));
+				const __m128i high = _mm_loadu_si128((const void *)(src + 128 + 32 * h + 16 * k));
+				store_q6(dst + 16 * k, a, _mm_slli_epi16(high, 4), s[0]);
+				store_q6(dst + 32 + 16 * k, b, _mm_slli_epi16(high, 2), s[2]);
+				store_q6(dst + 64 + 16 * k, _mm_srli_epi16(a, 4), high, s[4]);
+				store_q6(dst + 96 + 16 * k, _mm_srli_epi16(b, 4), _mm_srli_epi16(high, 2), s[6]);
+			}
+	}
+}
+
 static void unpack_16(enum tensor_type type, const unsigned char *src, float *dst, size_t n)
 {
 	for (; n >= LANES; n -= LANES, src += 2 * LANES, dst += LANES)
@@ -173,6 +282,21 @@ static void unpack(enum tensor_type type, const void *src, float *dst, size_t n)
 		break;
 	case TENSOR_Q8_0:
 		unpack_q8_0(src, dst, n);
+		break;
+	case TENSOR_Q5_0:
+		unpack_q5(src, dst, n, false);
+		break;
+	case TENSOR_Q5_1:
+		unpack_q5(src, dst, n, true);
+		break;
+	case TENSOR_Q4_K:
+		unpack_k(src, dst, n, false);
+		break;
+	case TENSOR_Q5_K:
+		unpack_k(src, dst, n, true);
+		break;
+	case TENSOR_Q6_K:
+		unpack_q6_k(src, dst, n);
 		break;
 	case TENSOR_F16:
 	case TENSOR_BF16:
