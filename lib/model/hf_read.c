@@ -7,7 +7,7 @@
 #include "model/json_file.h"
 
 enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5 };     /* as in GGUF */
-enum { MOST = 1 << 24 };        /* bound of every size */
+enum { MOST = 1 << 24, MOST_PADDING = 1 << 16 };        /* bound of every size */
 
 /* config.json */
 
@@ -179,7 +179,11 @@ static int add_token(struct hf *h, const char *text, const cJSON *id, int32_t ty
 static int read_vocab(struct hf *h, const cJSON *j, struct err *err)
 {
 	const cJSON *vocab = json_get(json_get(j, "model"), "vocab"), *e, *content;
+	int n = cJSON_GetArraySize(vocab);
 
+	/* Some rows of an embedding are of no token, but not most of them. */
+	if (n < MOST && h->config.vocab > 2 * n + MOST_PADDING)
+		return err_set(err, "config.json has a vocab_size of %d, tokenizer.json %d tokens", h->config.vocab, n);
 	h->tokens = mem_zalloc((size_t)h->config.vocab, sizeof *h->tokens);
 	h->types = mem_zalloc((size_t)h->config.vocab, sizeof *h->types);
 	if (!cJSON_IsObject(vocab) || !vocab->child)

@@ -196,6 +196,7 @@ header() {
 	config.json|.num_attention_heads = 1e30|no whole number
 	config.json|.num_key_value_heads = 3|are not possible
 	config.json|.vocab_size = 1000|none below config.json's vocab_size
+	config.json|.vocab_size = 16777216|tokenizer.json [0-9]+ tokens
 	config.json|.hidden_act = "gelu"|hidden_act
 	config.json|[.]|no JSON object
 	tokenizer.json|.model.type = "Unigram"|only byte-level BPE

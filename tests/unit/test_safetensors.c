@@ -57,7 +57,8 @@ static void hostile_files(void)
 		{ 0, "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}", 8, "no proper data_offsets" },
 		{ 0, "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,1e300]}}", 8, "no proper data_offsets" },
 		{ 0, "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "no proper data_offsets" },
-		{ 0, "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, "takes 8 bytes, its shape and dtype 12" },
+		{ 0, "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
+		    "takes 8 bytes, its shape and dtype 12" },
 		{ 0, "{\"a\":{\"dtype\":\"F16\",\"shape\":[2,2],\"data_offsets\":[0,8]},"
 		    "\"b\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[6,10]}}", 10, "overlaps" },
 		{ 0, "{\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]},"
