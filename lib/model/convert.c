@@ -92,9 +92,18 @@ static int go_on(const struct convert_hooks *hooks, uint64_t done, uint64_t tota
 	return 0;
 }
 
-static enum tensor_type matrix_type(enum tensor_type type, int64_t cols)
+/* Four bits are too few for the matrix that the logits come from: it gets
+ * eight. */
+static enum tensor_type matrix_type(const char *name, int64_t cols, enum tensor_type type, const char *logits)
 {
+	if (type == TENSOR_Q4_0 && strcmp(name, logits) == 0)
+		type = TENSOR_Q8_0;
 	return cols % (int64_t)tensor_block_len(type) ? TENSOR_F16 : type;
+}
+
+static const char *logits_matrix(bool tied)
+{
+	return tied ? "token_embd.weight" : "output.weight";
 }
 
 static int put_type(struct gguf_writer *w, enum tensor_type type, struct err *err)
@@ -117,6 +126,7 @@ static int write_gguf(const struct gguf *g, const char *out, enum tensor_type ty
     const struct convert_hooks *hooks, struct err *err)
 {
 	static const char *const drop[] = { "general.file_type", "general.quantization_version", NULL };
+	const char *logits = logits_matrix(!gguf_tensor(g, "output.weight"));
 	struct gguf_out_tensor *t = mem_zalloc(g->ntensors, sizeof *t);
 	struct gguf_writer *w = NULL;
 	int r = -1;
@@ -131,7 +141,8 @@ static int write_gguf(const struct gguf *g, const char *out, enum tensor_type ty
 			goto out;
 		}
 		t[i] = (struct gguf_out_tensor){ .name = x->name, .ndims = x->ndims,
-		    .type = gguf_elements(x) == x->dims[0] ? TENSOR_F32 : matrix_type(type, x->dims[0]) };
+		    .type = gguf_elements(x) == x->dims[0] ? TENSOR_F32 :
+		        matrix_type(x->name, x->dims[0], type, logits) };
 		memcpy(t[i].dims, x->dims, sizeof t[i].dims);
 	}
 	if (!(w = gguf_create(out, g, drop, t, g->ntensors, err)))
@@ -279,6 +290,7 @@ static int write_from(const struct hf *h, const struct safetensors *s, const str
     const char *out, enum tensor_type type, const struct convert_hooks *hooks, struct err *err)
 {
 	struct gguf_out_tensor *t = mem_zalloc(n + 1, sizeof *t);
+	const char *logits = logits_matrix(h->config.tied);
 	bool rope = h->rope.factor > 0;
 	struct gguf_writer *w;
 	int r;
@@ -286,7 +298,7 @@ static int write_from(const struct hf *h, const struct safetensors *s, const str
 	for (size_t i = 0; i < n; i++)
 		t[i] = (struct gguf_out_tensor){ all[i].gguf, all[i].rows ? 2 : 1,
 		    { all[i].cols, all[i].rows ? all[i].rows : 1, 1, 1 },
-		    all[i].rows ? matrix_type(type, all[i].cols) : TENSOR_F32 };
+		    all[i].rows ? matrix_type(all[i].gguf, all[i].cols, type, logits) : TENSOR_F32 };
 	if (rope)
 		t[n] = (struct gguf_out_tensor){ "rope_freqs.weight", 1, { h->config.rope_dims / 2, 1, 1, 1 },
 		    TENSOR_F32 };

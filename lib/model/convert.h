@@ -27,7 +27,8 @@ bool convert_type(int type, bool folder);
  * All return -1 with a message, and then nothing is left behind.
  *
  * Matrices get the type, or where their rows are no whole blocks of it, F16;
- * vectors are F32. A tensor that is of its type already keeps its bytes.
+ * with Q4_0 the one that the logits come from (the output matrix, or the
+ * embedding where it is both) gets Q8_0; vectors are F32. A tensor that is of its type already keeps its bytes.
  * Metadata is kept, but for general.file_type.
  */
 int convert_gguf(const char *in, const char *out, enum tensor_type type, const struct convert_hooks *hooks,
