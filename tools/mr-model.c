@@ -1,11 +1,13 @@
-/* mr-model: model files (info, check, fetch), and a model's tokens and
+/* mr-model: model files (info, check, fetch, convert), and a model's tokens and
  * log-probabilities as filters over records (tokenize, logprobs). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/pool.h"
 #include "cli/cli.h"
+#include "model/convert.h"
 #include "model/engine.h"
 #include "model/fetch.h"
 #include "model/inspect.h"
@@ -120,6 +122,85 @@ static int run_fetch(void)
 	if (!cli.quiet)
 		cli_warn(&cli, "%s/%s %s", folder, FETCH_NAME,
 		    r == 1 ? "is there already, and right" : "is there now, and right");
+	return EXIT_OK;
+}
+
+/* convert */
+
+static const char *type_name = "F32";
+
+static struct opt convert_options[] = {
+	{ OPT_STRING, "type", .value = &type_name, .arg = "TYPE",
+	  .help = "of the matrices: F32, F16, BF16, Q8_0, Q4_0; of a folder, the first three [{}]" },
+	{ .kind = OPT_END },
+};
+
+static bool is_folder(const char *path)
+{
+	size_t len = strlen(path);
+	struct stat st;
+
+	return (len > 0 && path[len - 1] == '/') || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+}
+
+static void convert_progress(void *arg, uint64_t tensors, uint64_t total)
+{
+	struct progress *p = arg;
+
+	p->done = tensors;
+	p->total = total;
+	progress_update(p);
+}
+
+static int manifest_of(const char *in, const char *out, struct err *err)
+{
+	struct buf b = { 0 }, name = { 0 };
+	size_t len = strlen(out);
+	int r;
+
+	buf_adds(&b, "\"input\":");
+	r = convert_describe(in, &b, err);
+	buf_adds(&b, ",\n \"output\":");
+	if (r == 0)
+		r = convert_describe(out, &b, err);
+	while (len > 1 && out[len - 1] == '/')
+		len--;
+	buf_printf(&name, "%.*s.manifest.json", (int)len, out);
+	if (r == 0) {
+		cli_manifest_add(&cli, b.data);
+		cli.manifest = name.data;
+		r = cli_manifest(&cli, out, err);
+		cli.manifest = NULL;
+	}
+	buf_free(&b);
+	buf_free(&name);
+	return r;
+}
+
+static int run_convert(void)
+{
+	struct convert_hooks hooks = { fetch_stopping, convert_progress, &cli.progress };
+	int type = tensor_type_by_name(type_name), r;
+	bool from, to;
+	const char *in, *out;
+	struct err err;
+
+	if (cli.noperands != 2)
+		cli_usage(&cli, "convert takes a model and where to write it");
+	in = cli.operands[0];
+	out = cli.operands[1];
+	from = is_folder(in);
+	to = is_folder(out);
+	if (from && to)
+		cli_usage(&cli, "convert: both are folders; one of the two is a GGUF file");
+	if (!convert_type(type, to))
+		cli_usage(&cli, "--type: \"%s\" is none of F32, F16, BF16%s", type_name, to ? "" : ", Q8_0, Q4_0");
+	progress_start(&cli.progress, "mr-model convert", "tensors", cli.progress_mode);
+	r = (from ? convert_from_folder : to ? convert_to_folder : convert_gguf)(in, out, (enum tensor_type)type,
+	    &hooks, &err);
+	progress_clear(&cli.progress);
+	if (r != 0 || manifest_of(in, out, &err) != 0)
+		cli_die(&cli, EXIT_NOTHING, "%s", err.msg);
 	return EXIT_OK;
 }
 
@@ -359,6 +440,10 @@ static const struct command {
 	{ { "mr-model", "fetch [OPTION]... [FOLDER]",
 	    "Brings the default model, SmolLM2-135M-Instruct, into FOLDER (default: models).",
 	    0, NULL }, "fetch", run_fetch },
+	{ { "mr-model", "convert [OPTION]... IN OUT",
+	    "Writes a model anew: a GGUF file as one of another type, or as a Hugging Face folder (OUT ends\n"
+	    "with / or is a folder), or such a folder (IN) as a GGUF file.",
+	    0, convert_options }, "convert", run_convert },
 	{ { "mr-model", "tokenize [OPTION]... [FILE]...",
 	    "Adds \"ids\", the tokens of \"text\", to each record.",
 	    CLI_WEIGHTS | CLI_RECORDS | CLI_ANY_ID, tokenize_options }, "tokenize", run_tokenize },
@@ -375,6 +460,7 @@ static const struct cli_tool overview = {
 	    "  info      what is in a file\n"
 	    "  check     every tensor is readable; the SHA-256\n"
 	    "  fetch     bring the default model\n"
+	    "  convert   another type, or from and to a Hugging Face folder\n"
 	    "  tokenize  records with \"text\" -> + \"ids\"\n"
 	    "  logprobs  records with \"ids\" or \"text\" -> + \"next_logprob\"\n"
 	    "mr-model COMMAND --help has the options of each.",
@@ -393,8 +479,6 @@ int main(int argc, char **argv)
 	if (strcmp(name, "--help") != 0 && strcmp(name, "--version") != 0)
 		argc = 1;               /* what follows an unknown command is not looked at */
 	cli_start(&cli, &overview, argc, argv);
-	if (strcmp(name, "convert") == 0)
-		cli_usage(&cli, "convert is not there yet; see LIMITS in mr-model(1)");
 	if (!*name)
 		cli_usage(&cli, "no command; see mr-model --help");
 	cli_usage(&cli, "\"%s\" is no command; see mr-model --help", name);

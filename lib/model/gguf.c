@@ -525,6 +525,7 @@ int gguf_get_strs(const struct gguf *g, const char *key, struct gguf_str **v, si
 	for (size_t i = 0; i < *n; i++)
 		if (take_str(&c, &(*v)[i]) != 0) {
 			free(*v);
+			*v = NULL;
 			return -1;
 		}
 	return 1;
@@ -548,6 +549,7 @@ int gguf_get_i32s(const struct gguf *g, const char *key, int32_t **v, size_t *n,
 		load_integer(kv->elem, kv->data + i * kind_sizes[kv->elem], &bits, &negative);
 		if (negative ? bits < (uint64_t)INT32_MIN : bits > INT32_MAX) {
 			free(*v);
+			*v = NULL;
 			return err_set(err, "a number in \"%s\" is too large", show(kv->key).s);
 		}
 		(*v)[i] = (int32_t)(int64_t)bits;

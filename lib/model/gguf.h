@@ -99,6 +99,12 @@ int gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *v, size
 int gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_t n, struct err *err);
 /* The next tensor's elements as float32; quantised on the way. */
 int gguf_put_tensor(struct gguf_writer *w, const float *data, struct err *err);
+/* The same in parts: its next n elements, whole rows. */
+int gguf_put_part(struct gguf_writer *w, const float *data, size_t n, struct err *err);
+/* The next tensor as the file is to have it. */
+int gguf_put_bytes(struct gguf_writer *w, const void *data, size_t size, struct err *err);
+/* llama.cpp's number for "mostly of this type", the value of general.file_type. */
+uint32_t gguf_file_type(enum tensor_type type);
 /* Syncs and renames (base/outfile.h); or removes it all. Both free w, also
  * where the commit fails (a tensor is missing, a full disk). */
 int gguf_commit(struct gguf_writer *w, struct err *err);

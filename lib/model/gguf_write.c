@@ -13,6 +13,7 @@ struct gguf_writer {
 	struct gguf_out_tensor *tensors;        /* names owned */
 	size_t *sizes;                          /* bytes of each */
 	size_t ntensors, next;
+	size_t written;                         /* bytes of the next one */
 	struct buf kvs;                         /* as in the file */
 	struct buf keys;                        /* each followed by a NUL */
 	uint64_t nkvs;
@@ -260,34 +261,86 @@ static int write_head(struct gguf_writer *w, struct err *err)
 	return r;
 }
 
-int gguf_put_tensor(struct gguf_writer *w, const float *data, struct err *err)
+static int end_tensor(struct gguf_writer *w, struct err *err)
+{
+	struct buf b = { 0 };
+	int r = 0;
+
+	for (size_t pad = padding(w, w->sizes[w->next]); pad > 0; pad--)
+		buf_addc(&b, '\0');
+	if (b.len)
+		r = out_write(w->out, b.data, b.len, err);
+	buf_free(&b);
+	w->next++;
+	w->written = 0;
+	return r;
+}
+
+static int begin_part(struct gguf_writer *w, struct err *err)
+{
+	if (w->next == w->ntensors)
+		return err_set(err, "more tensors are written than were announced");
+	return w->started ? 0 : write_head(w, err);
+}
+
+int gguf_put_part(struct gguf_writer *w, const float *data, size_t n, struct err *err)
 {
 	const struct gguf_out_tensor *t = &w->tensors[w->next];
 	size_t len, size, blocks, done, piece;
 	struct buf b = { 0 };
 	int r = 0;
 
-	if (w->next == w->ntensors)
-		return err_set(err, "more tensors are written than were announced");
-	if (!w->started && write_head(w, err) != 0)
+	if (begin_part(w, err) != 0)
 		return -1;
 	len = tensor_block_len(t->type);
 	size = tensor_block_size(t->type);
-	blocks = w->sizes[w->next] / size;
+	blocks = n / len;
+	if (n % len || blocks > (w->sizes[w->next] - w->written) / size)
+		return err_set(err, "tensor \"%s\": no whole blocks, or more than were announced", t->name);
 	buf_reserve(&b, PIECE);
 	for (done = 0; done < blocks && r == 0; done += piece) {
 		piece = blocks - done < PIECE / size ? blocks - done : PIECE / size;
 		quantize_row(t->type, data + done * len, b.data, piece * len);
 		r = out_write(w->out, b.data, piece * size, err);
 	}
-	buf_reset(&b);
-	for (size_t pad = padding(w, w->sizes[w->next]); pad > 0; pad--)
-		buf_addc(&b, '\0');
-	if (r == 0 && b.len)
-		r = out_write(w->out, b.data, b.len, err);
 	buf_free(&b);
-	w->next++;
+	w->written += blocks * size;
+	if (r == 0 && w->written == w->sizes[w->next])
+		r = end_tensor(w, err);
 	return r;
+}
+
+int gguf_put_tensor(struct gguf_writer *w, const float *data, struct err *err)
+{
+	const struct gguf_out_tensor *t = &w->tensors[w->next];
+
+	if (begin_part(w, err) != 0)
+		return -1;
+	return gguf_put_part(w, data, w->sizes[w->next] / tensor_block_size(t->type) * tensor_block_len(t->type),
+	    err);
+}
+
+int gguf_put_bytes(struct gguf_writer *w, const void *data, size_t size, struct err *err)
+{
+	if (begin_part(w, err) != 0)
+		return -1;
+	if (w->written || size != w->sizes[w->next])
+		return err_set(err, "tensor \"%s\" is not of %zu bytes", w->tensors[w->next].name, size);
+	if (out_write(w->out, data, size, err) != 0)
+		return -1;
+	return end_tensor(w, err);
+}
+
+uint32_t gguf_file_type(enum tensor_type type)
+{
+	switch (type) {
+	case TENSOR_F16: return 1;
+	case TENSOR_Q4_0: return 2;
+	case TENSOR_Q4_1: return 3;
+	case TENSOR_Q8_0: return 7;
+	case TENSOR_BF16: return 32;
+	default: return 0;
+	}
 }
 
 static void release(struct gguf_writer *w)

@@ -399,19 +399,6 @@ int trainer_check_type(const struct trainer *t, enum tensor_type type, struct er
 	return 0;
 }
 
-/* llama.cpp's numbers for "mostly of this type" */
-static uint32_t file_type(enum tensor_type type)
-{
-	switch (type) {
-	case TENSOR_F16: return 1;
-	case TENSOR_Q4_0: return 2;
-	case TENSOR_Q4_1: return 3;
-	case TENSOR_Q8_0: return 7;
-	case TENSOR_BF16: return 32;
-	default: return 0;
-	}
-}
-
 static int put_tensor(const struct trainer *t, struct gguf_writer *w, size_t i, struct err *err)
 {
 	const struct gguf_tensor *x = &t->m->gguf->tensors[i];
@@ -448,7 +435,7 @@ int trainer_save(const struct trainer *t, const char *path, enum tensor_type typ
 	free(out);
 	if (!w)
 		return -1;
-	if (gguf_put_u32(w, "general.file_type", file_type(type), err) != 0)
+	if (gguf_put_u32(w, "general.file_type", gguf_file_type(type), err) != 0)
 		goto fail;
 	for (size_t i = 0; i < file->ntensors; i++)
 		if (put_tensor(t, w, i, err) != 0)

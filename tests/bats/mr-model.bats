@@ -30,7 +30,7 @@ only_in_models() {
 }
 
 @test "the options in --help are those in the manual" {
-	for c in info check fetch tokenize logprobs; do
+	for c in info check fetch convert tokenize logprobs; do
 		mr-model "$c" --help
 	done | grep -oE -- '^ +(-[a-zA-Z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u >help.options
 	sed -n '/^\.SH OPTIONS/,/^\.SH EXIT STATUS/p' "$repo/man/man1/mr-model.1" | grep -A 1 '^\.TP' |
@@ -39,7 +39,7 @@ only_in_models() {
 	diff help.options man.options
 	run mr-model --help
 	assert_success
-	for c in info check fetch tokenize logprobs; do
+	for c in info check fetch convert tokenize logprobs; do
 		assert_line --regexp "^  $c "
 		grep -q "^\.SS $c" "$repo/man/man1/mr-model.1"
 	done
@@ -55,7 +55,11 @@ only_in_models() {
 	done <<-'EOF'
 	|no command
 	frobnicate x|"frobnicate" is no command
-	convert a b|convert is not there yet; see LIMITS
+	convert a|takes a model and where to write it
+	convert a b c|takes a model and where to write it
+	convert a b --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q4_0
+	convert a b/ --type Q8_0|"Q8_0" is none of F32, F16, BF16
+	convert a/ b/|both are folders
 	info --frob|--frob
 	logprobs --top -1|--top
 	logprobs --top x|--top

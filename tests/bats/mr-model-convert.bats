@@ -1,0 +1,248 @@
+#!/usr/bin/env bats
+# mr-model convert: another type, to a Hugging Face folder and back.
+
+load helper
+
+logprobs() {
+	echo '{"text":"The sea is calm today, and the answer to the question is 42 or so."}' |
+		mr-model logprobs --exact -q -m "$1"
+}
+
+# The bytes of the tensors, which stand at the end of a file.
+tensor_bytes() {
+	mr-model info --json "$1" | jq '[.tensors[].bytes] | add'
+}
+
+# one_line STATUS PATTERN ARGUMENT...: mr-model convert says this in one line, and leaves nothing.
+one_line() {
+	local status=$1 pattern=$2
+	shift 2
+	run --separate-stderr mr-model convert "$@"
+	assert_failure "$status"
+	[ -z "$output" ]
+	[ "${#stderr_lines[@]}" -eq 1 ] || { echo "not one line: $stderr"; return 1; }
+	[[ $stderr =~ ^mr-model:\ .*$pattern ]] || { echo "$stderr; wanted $pattern"; return 1; }
+	[ -z "$(find . -name 'out*' -o -name '*.part-*')" ]
+}
+
+# header FILE JSON BYTES: a safetensors file of that header and so many zeros.
+header() {
+	local n=${#2} i
+	{
+		for ((i = 0; i < 8; i++)); do printf "\\x$(printf %02x $((n >> 8 * i & 255)))"; done
+		printf %s "$2"
+		head -c "$3" /dev/zero
+	} >"$1"
+}
+
+@test "GGUF (F32) to a folder and back: the same tensors, the same log-probabilities" {
+	mr-model convert -q "$TINY" hf/
+	mr-model convert -q hf back.gguf
+	cmp <(tail -c "$(tensor_bytes "$TINY")" "$TINY") <(tail -c "$(tensor_bytes back.gguf)" back.gguf)
+	cmp <(logprobs "$TINY") <(logprobs back.gguf)
+	diff <(mr-model info "$TINY" | grep -v ' name \| file \|gguf$') <(mr-model info back.gguf | grep -v ' name \| file \|gguf$')
+	# a prompt through the chat template, and text that looks like a control token
+	prompts 2 | mr-sample -q -n 2 --seed 3 --max-tokens 20 -m "$TINY" >a
+	prompts 2 | mr-sample -q -n 2 --seed 3 --max-tokens 20 -m back.gguf >b
+	cmp a b
+	mr-model convert -q back.gguf again/
+	diff -r hf again
+}
+
+@test "the folder is what transformers reads" {
+	mr-model convert -q --type BF16 "$TINY" hf/
+	[ "$(ls hf | tr '\n' ' ')" = "config.json generation_config.json model.safetensors tokenizer.json tokenizer_config.json " ]
+	jq -e '.architectures == ["LlamaForCausalLM"] and .model_type == "llama" and .hidden_size == 64 and
+		.num_hidden_layers == 2 and .num_attention_heads == 4 and .num_key_value_heads == 2 and .head_dim == 16 and
+		.rms_norm_eps == 0.00001 and .rope_theta == 10000 and .tie_word_embeddings and .torch_dtype == "bfloat16" and
+		.bos_token_id == 1 and .eos_token_id == 2' hf/config.json
+	jq -e '.model.type == "BPE" and (.model.vocab["<|im_end|>"] == 2) and (.model.merges | length > 100) and
+		([.added_tokens[] | select(.special) | .content] == ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]) and
+		(.pre_tokenizer.pretokenizers | map(.type) == ["Split", "Split", "ByteLevel"])' hf/tokenizer.json
+	jq -e '.bos_token == "<|im_start|>" and .eos_token == "<|im_end|>" and (.chat_template | test("im_start"))' hf/tokenizer_config.json
+	# the header: its length, then JSON; data that begin at a multiple of 8
+	n=$(od -An -tu8 -N8 hf/model.safetensors)
+	[ $((n % 8)) -eq 0 ]
+	head -c $((n + 8)) hf/model.safetensors | tail -c "$n" >header
+	jq -e '.["model.layers.1.self_attn.k_proj.weight"] | .dtype == "BF16" and .shape == [32, 64]' header
+	jq -e '[.[].data_offsets // empty] | last[1]' header >end
+	[ "$(stat -c %s hf/model.safetensors)" -eq $(($(cat end) + n + 8)) ]
+}
+
+@test "every type loads, generates, and its log-probabilities are close to F32's" {
+	logprobs "$TINY" >f32
+	# most that a log-probability may differ, and the mean; measured on this model: F16 0.005, 0.002,
+	# BF16 0.042, 0.016, Q8_0 0.094, 0.041, Q4_0 1.0, 0.50 (random weights are hard on four bits)
+	while read -r type number most mean; do
+		mr-model convert --type "$type" "$TINY" "$type.gguf"
+		run mr-model check "$type.gguf"
+		assert_success
+		logprobs "$type.gguf" | jq -se --argjson most "$most" --argjson mean "$mean" --slurpfile f f32 '
+			[.[0].next_logprob, $f[0].next_logprob] | transpose | map(.[0] - .[1] | fabs) |
+			length > 10 and max <= $most and add / length <= $mean'
+		prompts 1 | mr-sample -q -n 1 --max-tokens 10 -m "$type.gguf" | jq -e '.responses[0].tokens > 0'
+		mr-model info --json "$type.gguf" | jq -e --arg t "$type" '[.tensors[].type] | contains([$t]) and contains(["F32"])'
+		# general.file_type: the key, u32, the number
+		grep -qaP "general.file_type\x04\x00\x00\x00\\x$(printf %02x "$number")\x00\x00\x00" "$type.gguf"
+	done <<-'EOF'
+	F32 0 0 0
+	F16 1 0.02 0.008
+	BF16 32 0.15 0.05
+	Q8_0 7 0.3 0.12
+	Q4_0 2 3 1.5
+	EOF
+	mr-model info --json Q4_0.gguf | jq -e '[.tensors[] | {type, count}] | sort_by(.type) == [{type: "F32", count: 5}, {type: "Q4_0", count: 14}, {type: "Q8_0", count: 1}]'
+	# what has the type already keeps its bytes
+	for type in F32 F16 BF16 Q8_0 Q4_0; do
+		mr-model convert --type "$type" "$type.gguf" again.gguf
+		cmp "$type.gguf" again.gguf
+	done
+	# from a folder, the same as from the file
+	mr-model convert "$TINY" hf/
+	mr-model convert --type Q8_0 hf/ from.gguf
+	cmp <(logprobs from.gguf) <(logprobs Q8_0.gguf)
+}
+
+@test "a folder in shards, with pairs as merges and the newer settings" {
+	mr-model convert -q "$TINY" hf/
+	n=$(od -An -tu8 -N8 hf/model.safetensors)
+	head -c $((n + 8)) hf/model.safetensors | tail -c "$n" >header
+	at=$(jq '.["model.embed_tokens.weight"].data_offsets[1]' header)
+	header=$(jq -c '{"model.embed_tokens.weight"}' header)
+	header a "$header" 0
+	tail -c +$((n + 9)) hf/model.safetensors | head -c "$at" >>a
+	header=$(jq -c --argjson at "$at" 'del(.["model.embed_tokens.weight"]) | del(.__metadata__) |
+		map_values(.data_offsets |= map(. - $at))' header)
+	header b "$header" 0
+	tail -c +$((n + 9 + at)) hf/model.safetensors >>b
+	mkdir new
+	mv a new/model-1.safetensors
+	mv b new/model-2.safetensors
+	jq 'del(.__metadata__) | {weight_map: with_entries(.value = if .key == "model.embed_tokens.weight"
+		then "model-1.safetensors" else "model-2.safetensors" end)}' header >new/model.safetensors.index.json
+	jq '.rope_parameters = {rope_type: "default", rope_theta: .rope_theta} | del(.rope_theta, .rope_scaling)' hf/config.json >new/config.json
+	jq '.model.merges |= map(split(" "))' hf/tokenizer.json >new/tokenizer.json
+	jq 'del(.chat_template)' hf/tokenizer_config.json >new/tokenizer_config.json
+	jq -j .chat_template hf/tokenizer_config.json >new/chat_template.jinja
+	mr-model convert new new.gguf
+	mr-model convert hf new-hf.gguf
+	cmp <(logprobs "$TINY") <(logprobs new.gguf)
+	diff <(mr-model info new.gguf | tail -n +4) <(mr-model info new-hf.gguf | tail -n +4)
+	# an index that names what is not there, or a file elsewhere
+	jq '.weight_map.extra = "model-2.safetensors"' new/model.safetensors.index.json >index
+	cp index new/model.safetensors.index.json
+	one_line 3 '"extra" is in the index' new out.gguf
+	jq '.weight_map.extra = "../hf/model.safetensors"' index >new/model.safetensors.index.json
+	one_line 3 'no name of a file beside it' new out.gguf
+}
+
+@test "Llama 3's rope scaling goes to GGUF's factors and back" {
+	mr-model convert -q "$TINY" hf/
+	jq '.rope_scaling = {rope_type: "llama3", factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0,
+		original_max_position_embeddings: 8192} | .rope_theta = 500000.0' hf/config.json >config
+	cp config hf/config.json
+	mr-model convert -q hf rope.gguf
+	run cmp <(logprobs "$TINY") <(logprobs rope.gguf)
+	assert_failure
+	mr-model convert -q rope.gguf back/
+	diff <(jq -S . hf/config.json) <(jq -S . back/config.json)
+	jq '.rope_scaling.factor = 0' config >hf/config.json
+	one_line 3 '"factor" is no positive number' hf out.gguf
+	jq '.rope_scaling.rope_type = "yarn"' config >hf/config.json
+	one_line 3 'rope scaling of this kind' hf out.gguf
+}
+
+@test "hostile weights: one line, exit 3, nothing is left" {
+	mr-model convert -q "$TINY" hf/
+	mv hf/model.safetensors good
+	one_line 3 'model.safetensors: cannot be opened' hf out.gguf
+	head -c 300000 good >hf/model.safetensors
+	one_line 3 'truncated: tensor' hf out.gguf
+	head -c 100 good >hf/model.safetensors
+	one_line 3 'truncated, or no safetensors file' hf out.gguf
+	: >hf/model.safetensors
+	one_line 3 'is empty' hf out.gguf
+	{ printf '\xff\xff\xff\xff\xff\xff\xff\xff'; tail -c +9 good; } >hf/model.safetensors
+	one_line 3 'a header of 18446744073709551615 bytes' hf out.gguf
+	while IFS='|' read -r pattern bytes json; do
+		header hf/model.safetensors "$json" "$bytes"
+		one_line 3 "$pattern" hf out.gguf
+	done <<-'EOF'
+	not JSON|8|{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}
+	truncated: tensor "a" ends|4|{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}
+	overlaps|8|{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}
+	impossible shape|8|{"a":{"dtype":"F32","shape":[9007199254740992,9007199254740992],"data_offsets":[0,8]}}
+	2 layers are announced|8|{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}
+	EOF
+	# as they should be, but for another model
+	sed 's/mlp.up_proj/mlp.xx_proj/' good >hf/model.safetensors
+	one_line 3 'up_proj.weight is missing' hf out.gguf
+	sed 's/"dtype":"F32","shape":\[64,64\]/"dtype":"I32","shape":[64,64]/' good >hf/model.safetensors
+	one_line 3 'dtype I32 is not supported' hf out.gguf
+}
+
+@test "what a folder tells must be possible: one line, exit 3" {
+	mr-model convert -q "$TINY" good/
+	while IFS='|' read -r file filter pattern; do
+		rm -rf hf
+		cp -r good hf
+		jq "$filter" "good/$file" >"hf/$file"
+		one_line 3 "$pattern" hf out.gguf
+	done <<-'EOF'
+	config.json|.model_type = "gemma"|type is not "llama"
+	config.json|del(.hidden_size)|"hidden_size" is missing
+	config.json|.hidden_size = 65|not the shape
+	config.json|.num_hidden_layers = 1|9 tensors have no place
+	config.json|.num_hidden_layers = 16777216|layers are announced
+	config.json|.num_attention_heads = 1e30|no whole number
+	config.json|.num_key_value_heads = 3|are not possible
+	config.json|.vocab_size = 1000|none below config.json's vocab_size
+	config.json|.vocab_size = 16777216|tokenizer.json [0-9]+ tokens
+	config.json|.hidden_act = "gelu"|hidden_act
+	config.json|[.]|no JSON object
+	tokenizer.json|.model.type = "Unigram"|only byte-level BPE
+	tokenizer.json|.model.vocab = []|no vocabulary
+	tokenizer.json|.model.vocab.the = -1|number is none below
+	tokenizer.json|.model.vocab.the = 2|stands for two tokens
+	tokenizer.json|.model.merges[3] = 7|merge 4 is no pair
+	tokenizer.json|.added_tokens[0].content = null|no text
+	tokenizer.json|.pre_tokenizer.pretokenizers[0].pattern.Regex = "x"|pre-tokenizer is none
+	tokenizer.json|.pre_tokenizer = null|pre-tokenizer is none
+	tokenizer.json|.normalizer = {type: "Lowercase"}|normalizer
+	tokenizer_config.json|[.]|no JSON object
+	EOF
+	echo '{"model_type":"llama"' >hf/config.json
+	one_line 3 'config.json: not JSON' hf out.gguf
+	rm hf/config.json
+	one_line 3 'config.json: cannot be opened' hf out.gguf
+}
+
+@test "what cannot be read or written: one line, exit 3" {
+	mkdir full
+	: >full/file
+	echo text >text
+	one_line 3 'full: is there already' "$TINY" full/
+	one_line 3 'text: not a GGUF file' text out.gguf
+	one_line 3 'text: not a GGUF file' text out/
+	one_line 3 'nowhere: .*No such file' nowhere out.gguf
+	one_line 3 'cannot create' "$TINY" nowhere/out.gguf
+	one_line 3 'cannot create' "$TINY" nowhere/out/
+	[ "$(ls full)" = file ]
+	# a value that F16 cannot hold: the last four bytes are the last weight of output_norm
+	cp "$TINY" large.gguf
+	printf '\x00\x00\x80\x48' | dd of=large.gguf bs=1 seek=$(($(stat -c %s large.gguf) - 4)) conv=notrunc status=none
+	one_line 3 'output_norm.weight has the value 262144, which is too large for F16' --type F16 large.gguf out/
+	mr-model convert --type F16 large.gguf vectors-are-f32.gguf
+}
+
+@test "a manifest beside the output; an empty folder is filled; a file is replaced" {
+	mkdir hf
+	echo old >q.gguf
+	mr-model convert "$TINY" hf
+	mr-model convert hf/ q.gguf --type Q8_0
+	jq -e --arg h "$(sha256sum <q.gguf | cut -d ' ' -f 1)" --arg m "$(sha256sum <hf/model.safetensors | cut -d ' ' -f 1)" '
+		.tool == "mr-model" and .options.type == "Q8_0" and .output == {file: "q.gguf", sha256: $h} and
+		.input.folder == "hf" and ([.input.files[] | select(.file == "model.safetensors")] | .[0].sha256 == $m)' q.gguf.manifest.json
+	jq -e --arg h "$(sha256sum <"$TINY" | cut -d ' ' -f 1)" '.input == {file: "tiny.gguf", sha256: $h} and
+		(.output.files | length == 5)' hf.manifest.json
+}
