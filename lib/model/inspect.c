@@ -70,6 +70,11 @@ struct info {
 	size_t ntypes;
 	struct model *model;            /* NULL: it cannot be used, for the reason in problem */
 	struct err problem;
+	/* Looked at by themselves, also where the model cannot be used; NULL: not
+	 * supported, for the reason in … */
+	struct tokenizer *tok;
+	struct chat *chat;
+	struct err no_tok, no_chat;
 };
 
 /* The tensors of a type; the last place is for all others. */
@@ -105,6 +110,10 @@ static struct info gather(const struct gguf *g, const char *path)
 		f.values += (uint64_t)gguf_elements(&g->tensors[i]);
 	}
 	f.model = model_open(path, NULL, &f.problem);
+	if (f.tokenizer.s)
+		f.tok = tokenizer_new(g, &f.no_tok);
+	if (f.tok && gguf_find(g, "tokenizer.chat_template"))
+		f.chat = chat_new(g, f.tok, NULL, &f.no_chat);
 	return f;
 }
 
@@ -139,7 +148,7 @@ enum { NSIZES = sizeof sizes / sizeof *sizes };
 
 static void print_text(const struct info *f, const char *path, struct buf *b)
 {
-	const char *system = f->model && f->model->chat ? chat_default_system(f->model->chat) : NULL;
+	const char *system = f->chat ? chat_default_system(f->chat) : NULL;
 
 	buf_printf(b, "%s\n  name            ", path);
 	add_shown(b, f->name, 200);
@@ -168,9 +177,14 @@ static void print_text(const struct info *f, const char *path, struct buf *b)
 	add_shown(b, f->tokenizer, 64);
 	buf_adds(b, f->pre.len ? ", " : "");
 	add_shown(b, f->pre, 64);
-	buf_printf(b, ", %llu tokens\n  chat template   ", (unsigned long long)f->tokens);
-	buf_adds(b, f->model && f->model->chat ? chat_family(f->model->chat) :
+	buf_printf(b, ", %llu tokens", (unsigned long long)f->tokens);
+	if (f->tokenizer.s && !f->tok)
+		buf_printf(b, "; not supported: %s", f->no_tok.msg);
+	buf_adds(b, "\n  chat template   ");
+	buf_adds(b, f->chat ? chat_family(f->chat) :
 	    gguf_find(f->g, "tokenizer.chat_template") ? "there" : "none");
+	if (*f->no_chat.msg)
+		buf_printf(b, "; not supported: %s", f->no_chat.msg);
 	if (system) {
 		buf_adds(b, ", with a system message: ");
 		add_shown(b, (struct gguf_str){ system, strlen(system) }, 200);
@@ -190,7 +204,7 @@ static void add_member(struct buf *b, const char *key, struct gguf_str s)
 
 static void print_json(const struct info *f, const char *path, struct buf *b)
 {
-	const char *system = f->model && f->model->chat ? chat_default_system(f->model->chat) : NULL;
+	const char *system = f->chat ? chat_default_system(f->chat) : NULL;
 	const char *problem = f->problem.msg;
 
 	buf_adds(b, "{\"file\":");
@@ -215,10 +229,12 @@ static void print_json(const struct info *f, const char *path, struct buf *b)
 	add_member(b, "tokenizer", f->tokenizer);
 	add_member(b, "pre_tokenizer", f->pre);
 	buf_printf(b, ",\"tokens\":%llu,\"chat_template\":", (unsigned long long)f->tokens);
-	if (f->model && f->model->chat)
-		buf_printf(b, "\"%s\"", chat_family(f->model->chat));
+	if (f->chat)
+		buf_printf(b, "\"%s\"", chat_family(f->chat));
 	else
 		buf_adds(b, "null");
+	buf_printf(b, ",\"tokenizer_supported\":%s,\"chat_template_supported\":%s", f->tok ? "true" : "false",
+	    f->chat ? "true" : "false");
 	add_member(b, "system", (struct gguf_str){ system, system ? strlen(system) : 0 });
 	buf_printf(b, ",\"usable\":%s", f->model ? "true" : "false");
 	add_member(b, "problem", (struct gguf_str){ f->model ? NULL : problem, strlen(problem) });
@@ -237,6 +253,8 @@ int model_describe(const char *path, bool json, struct buf *out, struct err *err
 		print_json(&f, path, out);
 	else
 		print_text(&f, path, out);
+	chat_free(f.chat);
+	tokenizer_free(f.tok);
 	model_close(f.model);
 	gguf_close(g);
 	return 0;
