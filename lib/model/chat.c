@@ -318,12 +318,9 @@ static int find_family(const char *name, const struct gguf_str *template, struct
 
 static const char *lacking(const struct tokenizer *t, int family)
 {
-	const char *const *need = families[family].needs;
-
-	while (*need && tokenizer_control(t, *need) >= 0)
-		need++;
-	if (*need)
-		return *need;
+	for (const char *const *need = families[family].needs; *need; need++)
+		if (tokenizer_control(t, *need) < 0)
+			return *need;
 	return families[family].end || tokenizer_eos(t) >= 0 ? NULL : "that ends a text";
 }
 

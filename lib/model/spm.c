@@ -10,7 +10,7 @@
 enum {
 	SPACE_MARK = 0x2581,            /* how SentencePiece writes a space */
 	CODE_POINTS = 0x110000,
-	LONGEST = 512,                  /* bytes of a token that merges can make: bounds the loading */
+	LONGEST = 256,                  /* bytes of a token that merges can make: bounds the loading */
 };
 
 /*

@@ -251,7 +251,7 @@ static int conversation(const char *roles, struct message m[8])
 {
 	int n = 0;
 
-	for (; roles[n] && n < 8; n++)
+	for (; n < 8 && roles[n]; n++)
 		m[n] = roles[n] == 'S' ? (struct message){ "system", " Be. " } :
 		    roles[n] == 'U' ? (struct message){ "user", "  Hi  you \n" } :
 		    (struct message){ "assistant", "Yes! " };
