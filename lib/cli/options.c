@@ -27,7 +27,8 @@ static void model_options(struct cli *c, struct opt **at, bool engine)
 	add(at, (struct opt){ OPT_STRING, "model", 'm', &c->model, .arg = "FILE",
 	    .help = "a GGUF file [$MR_MODEL, or the one mr-model fetch brought]" });
 	add(at, (struct opt){ OPT_STRING, "chat-template", .value = &c->llm.chat_template, .arg = "NAME",
-	    .help = "the chat template's family, where the file's is not recognised: chatml" });
+	    .help = "the chat template's family, where the file's is not recognised: chatml, "
+	        "llama2, llama3, mistral, zephyr or gemma" });
 	add(at, (struct opt){ OPT_INT, "threads", 't', &c->llm.threads, .arg = "N",
 	    .help = "threads; 0: as many as there are CPUs for this process [{}]", .min = 0, .max = 1024 });
 	if (!engine)

@@ -145,9 +145,9 @@ static int check_request(const struct llm_request *r, struct err *err)
 	return 0;
 }
 
-static void encode(const struct llm *l, const char *text, struct ids *out)
+static void encode_more(const struct llm *l, const char *text, struct ids *out)
 {
-	tokenizer_encode(l->model->tokenizer, text, strlen(text), false, out);
+	tokenizer_encode_more(l->model->tokenizer, text, strlen(text), out);
 }
 
 /* Tokens beyond the prompt, and whether all that has a place. */
@@ -198,11 +198,11 @@ static struct request *request_new(const struct llm *l, const struct llm_request
 	r->score = mem_zalloc((size_t)r->nchoices, sizeof *r->score);
 	for (int i = 0; i < r->nchoices; i++) {
 		r->choice_text[i] = mem_strdup(q->choices[i]);
-		encode(l, q->choices[i], &r->choice[i]);
+		encode_more(l, q->choices[i], &r->choice[i]);
 	}
 	if (chat_render(l->model->chat, q->messages, q->nmessages, true, &r->prompt, err) == 0) {
 		if (q->prefix)
-			encode(l, q->prefix, &r->prompt);
+			chat_continue(l->model->chat, q->prefix, &r->prompt);
 		return r;
 	}
 	request_free(NULL, r);
@@ -262,8 +262,7 @@ void local_completion(const struct llm *l, struct llm_completion *c, const struc
     enum llm_finish finish)
 {
 	struct buf b = { 0 };
-	for (size_t i = 0; i < out->n; i++)
-		tokenizer_decode(l->model->tokenizer, out->v[i], false, &b);
+	tokenizer_decode_text(l->model->tokenizer, out->v, out->n, &b);
 	c->text = clean_text(b.data, b.len);
 	c->tokens = (int)out->n;
 	c->finish = finish;

@@ -71,7 +71,11 @@ struct info {
 	struct model *model;            /* NULL: it cannot be used, for the reasons in problem */
 	struct err problem[MOST_PROBLEMS];
 	int nproblems;
-	bool tokenizer_fails;
+	/* Looked at by themselves, also where the model cannot be used; NULL: not
+	 * supported, for the reason in … */
+	struct tokenizer *tok;
+	struct chat *chat;
+	struct err no_tok, no_chat;
 };
 
 /* The tensors of a type; the last place is for all others. */
@@ -100,18 +104,11 @@ static void add_problem(struct info *f, const struct err *problem)
  * that speaks against the file. */
 static void find_problems(struct info *f, const struct err *first)
 {
-	struct err err = { "" };
-	struct tokenizer *t = tokenizer_new(f->g, &err);
-	struct chat *chat = NULL;
-
 	add_problem(f, first);
-	if (!t) {
-		f->tokenizer_fails = true;
-		add_problem(f, &err);
-	} else if (gguf_find(f->g, "tokenizer.chat_template") && !(chat = chat_new(f->g, t, NULL, &err)))
-		add_problem(f, &err);
-	chat_free(chat);
-	tokenizer_free(t);
+	if (*f->no_tok.msg)
+		add_problem(f, &f->no_tok);
+	if (*f->no_chat.msg)
+		add_problem(f, &f->no_chat);
 }
 
 static struct info gather(const struct gguf *g, const char *path)
@@ -133,6 +130,10 @@ static struct info gather(const struct gguf *g, const char *path)
 		t->bytes += g->tensors[i].size;
 		f.values += (uint64_t)gguf_elements(&g->tensors[i]);
 	}
+	if (f.tokenizer.s)
+		f.tok = tokenizer_new(g, &f.no_tok);
+	if (f.tok && gguf_find(g, "tokenizer.chat_template"))
+		f.chat = chat_new(g, f.tok, NULL, &f.no_chat);
 	f.model = model_open(path, NULL, &err);
 	if (!f.model)
 		find_problems(&f, &err);
@@ -170,7 +171,7 @@ enum { NSIZES = sizeof sizes / sizeof *sizes };
 
 static void print_text(const struct info *f, const char *path, struct buf *b)
 {
-	const char *system = f->model && f->model->chat ? chat_default_system(f->model->chat) : NULL;
+	const char *system = f->chat ? chat_default_system(f->chat) : NULL;
 
 	buf_printf(b, "%s\n  name            ", path);
 	add_shown(b, f->name, 200);
@@ -202,10 +203,14 @@ static void print_text(const struct info *f, const char *path, struct buf *b)
 	add_shown(b, f->tokenizer, 64);
 	buf_adds(b, f->pre.len ? ", " : "");
 	add_shown(b, f->pre, 64);
-	buf_printf(b, ", %llu tokens%s\n  chat template   ", (unsigned long long)f->tokens,
-	    f->tokenizer_fails ? ", not supported" : "");
-	buf_adds(b, f->model && f->model->chat ? chat_family(f->model->chat) :
+	buf_printf(b, ", %llu tokens", (unsigned long long)f->tokens);
+	if (f->tokenizer.s && !f->tok)
+		buf_printf(b, "; not supported: %s", f->no_tok.msg);
+	buf_adds(b, "\n  chat template   ");
+	buf_adds(b, f->chat ? chat_family(f->chat) :
 	    gguf_find(f->g, "tokenizer.chat_template") ? "there" : "none");
+	if (*f->no_chat.msg)
+		buf_printf(b, "; not supported: %s", f->no_chat.msg);
 	if (system) {
 		buf_adds(b, ", with a system message: ");
 		add_shown(b, (struct gguf_str){ system, strlen(system) }, 200);
@@ -226,7 +231,7 @@ static void add_member(struct buf *b, const char *key, struct gguf_str s)
 
 static void print_json(const struct info *f, const char *path, struct buf *b)
 {
-	const char *system = f->model && f->model->chat ? chat_default_system(f->model->chat) : NULL;
+	const char *system = f->chat ? chat_default_system(f->chat) : NULL;
 
 	buf_adds(b, "{\"file\":");
 	buf_json_string(b, path, strlen(path));
@@ -250,10 +255,12 @@ static void print_json(const struct info *f, const char *path, struct buf *b)
 	add_member(b, "tokenizer", f->tokenizer);
 	add_member(b, "pre_tokenizer", f->pre);
 	buf_printf(b, ",\"tokens\":%llu,\"chat_template\":", (unsigned long long)f->tokens);
-	if (f->model && f->model->chat)
-		buf_printf(b, "\"%s\"", chat_family(f->model->chat));
+	if (f->chat)
+		buf_printf(b, "\"%s\"", chat_family(f->chat));
 	else
 		buf_adds(b, "null");
+	buf_printf(b, ",\"tokenizer_supported\":%s,\"chat_template_supported\":%s", f->tok ? "true" : "false",
+	    f->chat ? "true" : "false");
 	add_member(b, "system", (struct gguf_str){ system, system ? strlen(system) : 0 });
 	buf_printf(b, ",\"usable\":%s", f->model ? "true" : "false");
 	add_member(b, "problem", (struct gguf_str){ f->nproblems ? f->problem[0].msg : NULL,
@@ -278,6 +285,8 @@ int model_describe(const char *path, bool json, struct buf *out, struct err *err
 		print_json(&f, path, out);
 	else
 		print_text(&f, path, out);
+	chat_free(f.chat);
+	tokenizer_free(f.tok);
 	model_close(f.model);
 	gguf_close(g);
 	return 0;

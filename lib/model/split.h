@@ -12,4 +12,13 @@
  */
 size_t split_gpt2(const char *s, size_t len);
 
+/*
+ * The same by Llama 3's pattern:
+ * (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|
+ * \s*[\r\n]+|\s+(?!\S)|\s+
+ * and by Qwen 2's, which has \p{N} for \p{N}{1,3}.
+ */
+size_t split_llama3(const char *s, size_t len);
+size_t split_qwen2(const char *s, size_t len);
+
 #endif

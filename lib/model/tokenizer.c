@@ -8,14 +8,8 @@
 #include "base/utf8.h"
 #include "model/bpe.h"
 #include "model/split.h"
-
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4 };   /* as in GGUF */
-
-struct token {
-	const char *s;          /* its bytes */
-	size_t len;
-	int type;
-};
+#include "model/spm.h"
+#include "model/vocab.h"
 
 /* A token that is found in a text before it is cut into words. */
 struct special {
@@ -25,20 +19,23 @@ struct special {
 	bool control;           /* only where special tokens are parsed */
 };
 
+struct family;
+
 struct tokenizer {
-	struct token *tokens;
-	int32_t n;
+	const struct family *family;
+	struct vocab vocab;             /* indexed for families that look words up */
 	struct gguf_str *texts;         /* as in the file, in its mapping: while loading only */
 	int32_t *table;                 /* text -> id, open addressing, -1: free; while loading only */
 	size_t mask;
 	int32_t byte_id[256];           /* -1: the vocabulary lacks it */
-	struct bpe *bpe;
-	struct special *specials;       /* by first byte, the longer one first */
+	struct bpe *bpe;                /* byte-level */
+	struct spm *spm;                /* SentencePiece */
+	bool space_prefix;              /* a text is encoded behind a space */
+	struct special *specials;       /* in the order of their bytes */
 	size_t nspecials;
 	size_t first[257];              /* specials that begin with byte b: first[b] … first[b + 1] - 1 */
-	int32_t bos, eos;
+	int32_t bos, eos, unknown;
 	bool adds_bos;
-	const char *description;
 	struct arena text;
 };
 
@@ -81,19 +78,10 @@ static void byte_alphabet(uint32_t code[256])
 		code[b] = is_printed(b) ? b : next++;
 }
 
-static uint64_t text_hash(struct gguf_str s)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ (unsigned char)s.s[i]) * 0x100000001b3u;
-	return h ^ h >> 32;
-}
-
 /* The place of a text, or the free one where it would stand. */
 static int32_t *text_place(const struct tokenizer *t, struct gguf_str s)
 {
-	size_t i = (size_t)text_hash(s) & t->mask;
+	size_t i = (size_t)vocab_hash(s.s, s.len) & t->mask;
 
 	for (; t->table[i] >= 0; i = (i + 1) & t->mask) {
 		struct gguf_str have = t->texts[t->table[i]];
@@ -105,15 +93,9 @@ static int32_t *text_place(const struct tokenizer *t, struct gguf_str s)
 
 static int make_table(struct tokenizer *t, struct err *err)
 {
-	size_t size = 16;
-
-	while (size < 2 * (size_t)t->n)
-		size *= 2;
-	t->mask = size - 1;
-	if (!(t->table = mem_try(size, sizeof *t->table)))
-		return err_set(err, "not enough memory for a vocabulary of %d tokens", (int)t->n);
-	memset(t->table, -1, size * sizeof *t->table);
-	for (int32_t i = 0; i < t->n; i++) {
+	if (!(t->table = vocab_table((size_t)t->vocab.n, &t->mask)))
+		return err_set(err, "not enough memory for a vocabulary of %d tokens", (int)t->vocab.n);
+	for (int32_t i = 0; i < t->vocab.n; i++) {
 		int32_t *place = text_place(t, t->texts[i]);
 		if (*place < 0)
 			*place = i;
@@ -146,23 +128,124 @@ static void load_bytes(struct tokenizer *t, const uint32_t code[256])
 
 	for (unsigned b = 0; b < 256; b++) {
 		int32_t id = *text_place(t, (struct gguf_str){ text, utf8_encode(code[b], text) });
-		t->byte_id[b] = id >= 0 && t->tokens[id].type != TYPE_CONTROL ? id : -1;
+		t->byte_id[b] = id >= 0 && t->vocab.tokens[id].type != TYPE_CONTROL ? id : -1;
 	}
 }
 
-/* A token that the file calls user-defined, but that is written like a
- * control token or ends texts: data must not become one. */
-static bool acts_as_control(const struct tokenizer *t, int32_t id, struct gguf_str s)
+static bool is_text(struct gguf_str s, const char *const *list)
 {
-	return id == t->bos || id == t->eos ||
-	    (s.len > 4 && memcmp(s.s, "<|", 2) == 0 && memcmp(s.s + s.len - 2, "|>", 2) == 0);
+	while (*list && !gguf_str_is(s, *list))
+		list++;
+	return *list != NULL;
+}
+
+/* A token that the file calls an ordinary or a user-defined one, but that
+ * begins or ends texts or turns: data must not become one. */
+static bool acts_as_control(const struct tokenizer *t, int32_t id, struct gguf_str s, int type)
+{
+	static const char *const turns[] = { "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]",
+		"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", NULL };
+
+	if (type != TYPE_NORMAL && type != TYPE_USER)
+		return false;
+	return id == t->bos || id == t->eos || is_text(s, turns) ||
+	    (type == TYPE_USER && s.len > 4 && memcmp(s.s, "<|", 2) == 0 &&
+	    memcmp(s.s + s.len - 2, "|>", 2) == 0);
+}
+
+/* SentencePiece's spelling of a byte, <0x0A>; -1 where it is none. */
+static int byte_of_text(struct gguf_str s)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	const char *high, *low;
+
+	if (s.len != 6 || memcmp(s.s, "<0x", 3) != 0 || s.s[5] != '>' || !s.s[3] || !s.s[4])
+		return -1;
+	high = strchr(digits, s.s[3]);
+	low = strchr(digits, s.s[4]);
+	return high && low ? (int)((high - digits) * 16 + (low - digits)) : -1;
+}
+
+/* A text with spaces where SentencePiece writes U+2581. */
+static struct token unescaped(struct tokenizer *t, struct gguf_str s, int type)
+{
+	char *bytes = arena_strndup(&t->text, s.s, s.len);
+	size_t len = 0;
+
+	for (size_t i = 0; i < s.len; i++)
+		if (s.len - i >= 3 && memcmp(s.s + i, "\xe2\x96\x81", 3) == 0) {
+			bytes[len++] = ' ';
+			i += 2;
+		} else {
+			bytes[len++] = s.s[i];
+		}
+	bytes[len] = '\0';
+	return (struct token){ bytes, len, type };
+}
+
+static struct token spm_token(struct tokenizer *t, int32_t id, struct gguf_str s, int type)
+{
+	int byte = type == TYPE_BYTE ? byte_of_text(s) : -1;
+	char c = (char)byte;
+
+	if (byte >= 0) {
+		t->byte_id[byte] = id;
+		return (struct token){ arena_strndup(&t->text, &c, 1), 1, TYPE_BYTE };
+	}
+	return type == TYPE_CONTROL ? (struct token){ arena_strndup(&t->text, s.s, s.len), s.len, type } :
+	    unescaped(t, s, type);
+}
+
+/* How a family's tokens are spelled, and its pre-tokenizer. */
+struct family {
+	const char *model, *pre;        /* pre NULL: any */
+	const char *description;
+	size_t (*split)(const char *s, size_t len);
+	bool whole_words;               /* a word that is a token is not merged */
+	bool spm;
+};
+
+static void load_texts(struct tokenizer *t, const int32_t *types)
+{
+	uint32_t code[256];
+	int16_t byte_of[512];
+
+	memset(t->byte_id, -1, sizeof t->byte_id);
+	memset(byte_of, -1, sizeof byte_of);
+	byte_alphabet(code);
+	for (unsigned b = 0; b < 256; b++)
+		byte_of[code[b]] = (int16_t)b;
+	for (int32_t i = 0; i < t->vocab.n; i++) {
+		struct gguf_str s = t->texts[i];
+		int type = types ? types[i] : TYPE_NORMAL;
+
+		if (acts_as_control(t, i, s, type))
+			type = TYPE_CONTROL;
+		if (t->family->spm)
+			t->vocab.tokens[i] = spm_token(t, i, s, type);
+		else if (type == TYPE_CONTROL || type == TYPE_USER)
+			t->vocab.tokens[i] = (struct token){ arena_strndup(&t->text, s.s, s.len), s.len, type };
+		else
+			t->vocab.tokens[i] = unmapped(t, s, type, byte_of);
+	}
+}
+
+/* Those that llama.cpp's files have where they do not say otherwise. */
+static void default_spm_ids(struct tokenizer *t)
+{
+	if (t->vocab.n < 3)
+		return;
+	if (t->unknown < 0)
+		t->unknown = 0;
+	if (t->bos < 0)
+		t->bos = 1;
+	if (t->eos < 0)
+		t->eos = 2;
 }
 
 static int load_tokens(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
 	int32_t *types = NULL;
-	uint32_t code[256];
-	int16_t byte_of[512];
 	size_t n = 0, ntypes;
 	int found = gguf_get_strs(g, "tokenizer.ggml.tokens", &t->texts, &n, err);
 
@@ -170,36 +253,25 @@ static int load_tokens(struct tokenizer *t, const struct gguf *g, struct err *er
 		return found < 0 ? -1 : err_set(err, "the file has no vocabulary (tokenizer.ggml.tokens)");
 	if (n == 0 || n > INT32_MAX / 2)
 		return err_set(err, "a vocabulary of %zu tokens is not possible", n);
-	t->n = (int32_t)n;
+	t->vocab.n = (int32_t)n;
 	if ((found = gguf_get_i32s(g, "tokenizer.ggml.token_type", &types, &ntypes, err)) < 0)
 		return -1;
 	if (found && ntypes != n) {
 		free(types);
 		return err_set(err, "%zu tokens, but %zu token types", n, ntypes);
 	}
-	memset(byte_of, -1, sizeof byte_of);
-	byte_alphabet(code);
-	for (unsigned b = 0; b < 256; b++)
-		byte_of[code[b]] = (int16_t)b;
-	if (!(t->tokens = mem_try(n, sizeof *t->tokens))) {
+	if (!found && t->family->spm)
+		return err_set(err, "the file has no token types (tokenizer.ggml.token_type)");
+	if (!(t->vocab.tokens = mem_try(n, sizeof *t->vocab.tokens))) {
 		free(types);
 		return err_set(err, "not enough memory for a vocabulary of %zu tokens", n);
 	}
-	for (int32_t i = 0; i < t->n; i++) {
-		struct gguf_str s = t->texts[i];
-		int type = types ? types[i] : TYPE_NORMAL;
-
-		if (type == TYPE_USER && acts_as_control(t, i, s))
-			type = TYPE_CONTROL;
-		if (type == TYPE_CONTROL || type == TYPE_USER)
-			t->tokens[i] = (struct token){ arena_strndup(&t->text, s.s, s.len), s.len, type };
-		else
-			t->tokens[i] = unmapped(t, s, type, byte_of);
-	}
+	if (t->family->spm)
+		default_spm_ids(t);
+	load_texts(t, types);
 	free(types);
-	if (make_table(t, err) != 0)
-		return -1;
-	load_bytes(t, code);
+	if ((t->family->spm || t->family->whole_words) && vocab_index(&t->vocab) != 0)
+		return err_set(err, "not enough memory for a vocabulary of %zu tokens", n);
 	return 0;
 }
 
@@ -219,7 +291,7 @@ static void load_merge(struct tokenizer *t, struct gguf_str s, uint32_t rank, st
 	left = *text_place(t, (struct gguf_str){ s.s, len });
 	right = *text_place(t, (struct gguf_str){ space + 1, s.len - len - 1 });
 	result = *text_place(t, (struct gguf_str){ whole->data, whole->len });
-	if (left >= 0 && right >= 0 && result >= 0 && t->tokens[result].type != TYPE_CONTROL)
+	if (left >= 0 && right >= 0 && result >= 0 && t->vocab.tokens[result].type != TYPE_CONTROL)
 		bpe_add(t->bpe, left, right, rank, result);
 }
 
@@ -227,6 +299,7 @@ static int load_merges(struct tokenizer *t, const struct gguf *g, struct err *er
 {
 	struct gguf_str *merges;
 	struct buf whole = { 0 };
+	uint32_t code[256];
 	size_t n;
 	int found = gguf_get_strs(g, "tokenizer.ggml.merges", &merges, &n, err);
 
@@ -236,6 +309,12 @@ static int load_merges(struct tokenizer *t, const struct gguf *g, struct err *er
 		free(merges);
 		return err_set(err, "not enough memory for %zu merges", n);
 	}
+	if (make_table(t, err) != 0) {
+		free(merges);
+		return -1;
+	}
+	byte_alphabet(code);
+	load_bytes(t, code);
 	for (size_t i = 0; i < n; i++)
 		load_merge(t, merges[i], (uint32_t)i, &whole);
 	buf_free(&whole);
@@ -243,14 +322,47 @@ static int load_merges(struct tokenizer *t, const struct gguf *g, struct err *er
 	return 0;
 }
 
+/* tokenizer.ggml.scores, one a token; NULL with a message. */
+static float *load_scores(const struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+	const struct gguf_kv *kv = gguf_find(g, "tokenizer.ggml.scores");
+	const size_t n = (size_t)t->vocab.n;
+	float *score;
+
+	if (!kv || kv->kind != GGUF_ARRAY || kv->elem != GGUF_F32 || kv->n != n || kv->size != n * sizeof *score) {
+		err_set(err, "the file has no scores, one a token (tokenizer.ggml.scores)");
+		return NULL;
+	}
+	if (!(score = mem_try(n, sizeof *score)))
+		err_set(err, "not enough memory for a vocabulary of %zu tokens", n);
+	else
+		memcpy(score, kv->data, n * sizeof *score);
+	return score;
+}
+
+static int load_spm(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+	float *score = load_scores(t, g, err);
+	bool unknown = t->unknown >= 0 && t->unknown < t->vocab.n &&
+	    t->vocab.tokens[t->unknown].type == TYPE_UNKNOWN;
+
+	if (!score)
+		return -1;
+	t->spm = spm_new(&t->vocab, score, t->byte_id, unknown ? t->unknown : -1, err);
+	free(score);
+	return t->spm ? 0 : -1;
+}
+
+/* By bytes, a text before those that go on behind it. */
 static int compare_specials(const void *a, const void *b)
 {
 	const struct special *x = a, *y = b;
+	int c = memcmp(x->s, y->s, x->len < y->len ? x->len : y->len);
 
-	if (*x->s != *y->s)
-		return (unsigned char)*x->s < (unsigned char)*y->s ? -1 : 1;
+	if (c != 0)
+		return c;
 	if (x->len != y->len)
-		return x->len > y->len ? -1 : 1;
+		return x->len < y->len ? -1 : 1;
 	return (x->id > y->id) - (x->id < y->id);
 }
 
@@ -258,12 +370,12 @@ static int load_specials(struct tokenizer *t, struct err *err)
 {
 	size_t n = 0, at = 0;
 
-	for (int32_t i = 0; i < t->n; i++)
-		n += t->tokens[i].type == TYPE_CONTROL || t->tokens[i].type == TYPE_USER;
+	for (int32_t i = 0; i < t->vocab.n; i++)
+		n += t->vocab.tokens[i].type == TYPE_CONTROL || t->vocab.tokens[i].type == TYPE_USER;
 	if (!(t->specials = mem_try(n, sizeof *t->specials)))
 		return err_set(err, "not enough memory for %zu control tokens", n);
-	for (int32_t i = 0; i < t->n; i++) {
-		struct token *k = &t->tokens[i];
+	for (int32_t i = 0; i < t->vocab.n; i++) {
+		struct token *k = &t->vocab.tokens[i];
 		if ((k->type == TYPE_CONTROL || k->type == TYPE_USER) && k->len > 0)
 			t->specials[t->nspecials++] =
 			    (struct special){ k->s, k->len, i, k->type == TYPE_CONTROL };
@@ -294,9 +406,13 @@ static int load_id(const struct gguf *g, const char *key, int32_t *id, struct er
 
 static int load_settings(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
+	t->adds_bos = t->space_prefix = t->family->spm;
 	if (load_id(g, "tokenizer.ggml.bos_token_id", &t->bos, err) != 0 ||
 	    load_id(g, "tokenizer.ggml.eos_token_id", &t->eos, err) != 0 ||
-	    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &t->adds_bos, err) < 0)
+	    load_id(g, "tokenizer.ggml.unknown_token_id", &t->unknown, err) != 0 ||
+	    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &t->adds_bos, err) < 0 ||
+	    (t->family->spm &&
+	    gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &t->space_prefix, err) < 0))
 		return -1;
 	return 0;
 }
@@ -312,34 +428,40 @@ static const char *shown(struct gguf_str s, char out[41])
 	return out;
 }
 
-/* Both are cut by split_gpt2. */
-static const struct {
-	const char *pre, *description;
-} families[] = {
-	{ "smollm", "byte-level BPE, smollm" },
-	{ "gpt-2", "byte-level BPE, gpt-2" },
+static const struct family families[] = {
+	{ "gpt2", "smollm", "byte-level BPE, smollm", split_gpt2, false, false },
+	{ "gpt2", "gpt-2", "byte-level BPE, gpt-2", split_gpt2, false, false },
+	{ "gpt2", "llama-bpe", "byte-level BPE, llama-bpe", split_llama3, true, false },
+	{ "gpt2", "qwen2", "byte-level BPE, qwen2", split_qwen2, false, false },
+	{ "llama", NULL, "SentencePiece BPE", NULL, false, true },
 };
 
 static int find_family(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
 	struct gguf_str model, pre = { "default", 7 };
 	char name[41];
+	bool known = false;
 	int found = gguf_get_str(g, "tokenizer.ggml.model", &model, err);
 
 	if (found <= 0)
 		return found < 0 ? -1 : err_set(err, "the file has no tokenizer (tokenizer.ggml.model)");
-	if (!gguf_str_is(model, "gpt2"))
-		return err_set(err,
-		    "the tokenizer \"%s\"%s is not supported yet, \"gpt2\" (byte-level BPE) is",
-		    shown(model, name), gguf_str_is(model, "llama") ? " (SentencePiece)" : "");
 	if (gguf_get_str(g, "tokenizer.ggml.pre", &pre, err) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-		if (gguf_str_is(pre, families[i].pre)) {
-			t->description = families[i].description;
+	for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+		const struct family *f = &families[i];
+
+		if (!gguf_str_is(model, f->model))
+			continue;
+		known = true;
+		if (!f->pre || gguf_str_is(pre, f->pre)) {
+			t->family = f;
 			return 0;
 		}
-	return err_set(err, "the pre-tokenizer \"%s\" is not supported yet, \"smollm\" and \"gpt-2\" are",
+	}
+	if (!known)
+		return err_set(err, "the tokenizer \"%s\" is not supported; \"gpt2\" (byte-level BPE) and "
+		    "\"llama\" (SentencePiece) are", shown(model, name));
+	return err_set(err, "the pre-tokenizer \"%s\" is not supported; smollm, gpt-2, llama-bpe and qwen2 are",
 	    shown(pre, name));
 }
 
@@ -347,14 +469,15 @@ struct tokenizer *tokenizer_new(const struct gguf *g, struct err *err)
 {
 	struct tokenizer *t = mem_zalloc(1, sizeof *t);
 	bool done = find_family(t, g, err) == 0 && load_settings(t, g, err) == 0 &&
-	    load_tokens(t, g, err) == 0 && load_merges(t, g, err) == 0 && load_specials(t, err) == 0;
+	    load_tokens(t, g, err) == 0 && (t->family->spm ? load_spm : load_merges)(t, g, err) == 0 &&
+	    load_specials(t, err) == 0;
 
 	free(t->texts);
 	free(t->table);
 	t->texts = NULL;
 	t->table = NULL;
-	if (done && (t->bos >= t->n || t->eos >= t->n)) {
-		err_set(err, "the vocabulary's first or last token is none of its %d tokens", (int)t->n);
+	if (done && (t->bos >= t->vocab.n || t->eos >= t->vocab.n)) {
+		err_set(err, "the vocabulary's first or last token is none of its %d tokens", (int)t->vocab.n);
 		done = false;
 	}
 	if (!done) {
@@ -368,9 +491,11 @@ void tokenizer_free(struct tokenizer *t)
 {
 	if (!t)
 		return;
-	free(t->tokens);
+	free(t->vocab.tokens);
 	free(t->specials);
+	free(t->vocab.table);
 	bpe_free(t->bpe);
+	spm_free(t->spm);
 	arena_free(&t->text);
 	free(t);
 }
@@ -378,6 +503,7 @@ void tokenizer_free(struct tokenizer *t)
 struct encoder {
 	const struct tokenizer *t;
 	struct bpe_scratch scratch;
+	struct spm_scratch spm;
 	int32_t *bytes;
 	size_t cap;
 	struct ids *out;
@@ -385,8 +511,13 @@ struct encoder {
 
 static void encode_word(struct encoder *e, const char *s, size_t len)
 {
+	int32_t whole = e->t->family->whole_words ? vocab_find(&e->t->vocab, s, len) : -1;
 	size_t n = 0;
 
+	if (whole >= 0) {
+		ids_add(e->out, whole);
+		return;
+	}
 	if (len > e->cap) {
 		e->cap = 2 * len;
 		e->bytes = mem_grow(e->bytes, e->cap, sizeof *e->bytes);
@@ -399,10 +530,15 @@ static void encode_word(struct encoder *e, const char *s, size_t len)
 	bpe_merge(e->t->bpe, &e->scratch, e->bytes, n, e->out);
 }
 
-static void encode_span(struct encoder *e, const char *s, size_t len)
+/* begins: the text begins here, or behind a special token. */
+static void encode_span(struct encoder *e, const char *s, size_t len, bool begins)
 {
+	if (e->t->spm && len > 0) {
+		spm_encode(e->t->spm, &e->spm, begins && e->t->space_prefix, s, len, e->out);
+		return;
+	}
 	while (len > 0) {
-		size_t n = split_gpt2(s, len);
+		size_t n = e->t->family->split(s, len);
 		if (n > BPE_MAX_WORD)
 			n = BPE_MAX_WORD;
 		encode_word(e, s, n);
@@ -411,21 +547,44 @@ static void encode_span(struct encoder *e, const char *s, size_t len)
 	}
 }
 
-/* The longest special token at s, or NULL. */
+/* The first special from lo to hi - 1 whose byte at depth is not below b;
+ * all are longer than depth and the same up to it. */
+static size_t lower_bound(const struct tokenizer *t, size_t lo, size_t hi, size_t depth, unsigned b)
+{
+	while (lo < hi) {
+		size_t middle = lo + (hi - lo) / 2;
+		if ((unsigned char)t->specials[middle].s[depth] < b)
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	return lo;
+}
+
+/* The longest special token at s, or NULL. A byte of it costs one search, so
+ * that thousands of them ("<unused0>" …) cost no more than a few. */
 static const struct special *special_at(const struct tokenizer *t, const char *s, size_t len,
     bool parse_special)
 {
-	unsigned char b = (unsigned char)*s;
+	size_t lo = t->first[(unsigned char)*s], hi = t->first[(unsigned char)*s + 1], depth = 1;
+	const struct special *best = NULL;
 
-	for (size_t i = t->first[b]; i < t->first[b + 1]; i++) {
-		const struct special *sp = &t->specials[i];
-		if (sp->len <= len && (parse_special || !sp->control) && memcmp(sp->s, s, sp->len) == 0)
-			return sp;
+	for (; lo < hi; depth++) {
+		const struct special *found = NULL;
+
+		for (; lo < hi && t->specials[lo].len == depth; lo++)
+			if (!found && (parse_special || !t->specials[lo].control))
+				found = &t->specials[lo];
+		best = found ? found : best;
+		if (depth == len)
+			break;
+		lo = lower_bound(t, lo, hi, depth, (unsigned char)s[depth]);
+		hi = lower_bound(t, lo, hi, depth, (unsigned char)s[depth] + 1u);
 	}
-	return NULL;
+	return best;
 }
 
-void tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool parse_special,
+static void encode(const struct tokenizer *t, const char *text, size_t len, bool parse_special, bool begins,
     struct ids *out)
 {
 	struct encoder e = { .t = t, .out = out };
@@ -437,26 +596,54 @@ void tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, b
 			at++;
 			continue;
 		}
-		encode_span(&e, text + from, at - from);
+		encode_span(&e, text + from, at - from, begins);
 		ids_add(out, sp->id);
 		from = at += sp->len;
+		begins = true;
 	}
-	encode_span(&e, text + from, len - from);
+	encode_span(&e, text + from, len - from, begins);
 	bpe_scratch_free(&e.scratch);
+	spm_scratch_free(&e.spm);
 	free(e.bytes);
+}
+
+void tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, bool parse_special,
+    struct ids *out)
+{
+	encode(t, text, len, parse_special, true, out);
+}
+
+void tokenizer_encode_more(const struct tokenizer *t, const char *text, size_t len, struct ids *out)
+{
+	encode(t, text, len, false, false, out);
 }
 
 void tokenizer_decode(const struct tokenizer *t, int32_t id, bool special, struct buf *out)
 {
-	if (id < 0 || id >= t->n || t->tokens[id].type == TYPE_UNKNOWN)
+	if (id < 0 || id >= t->vocab.n || t->vocab.tokens[id].type == TYPE_UNKNOWN)
 		buf_adds(out, "\xef\xbf\xbd");
-	else if (special || t->tokens[id].type != TYPE_CONTROL)
-		buf_add(out, t->tokens[id].s, t->tokens[id].len);
+	else if (special || t->vocab.tokens[id].type != TYPE_CONTROL)
+		buf_add(out, t->vocab.tokens[id].s, t->vocab.tokens[id].len);
+}
+
+void tokenizer_decode_text(const struct tokenizer *t, const int32_t *ids, size_t n, struct buf *out)
+{
+	struct buf first = { 0 };
+	size_t i = 0;
+
+	if (n > 0 && t->space_prefix) {
+		tokenizer_decode(t, ids[i++], false, &first);
+		if (first.len > 0)
+			buf_add(out, first.data + (*first.data == ' '), first.len - (*first.data == ' '));
+		buf_free(&first);
+	}
+	while (i < n)
+		tokenizer_decode(t, ids[i++], false, out);
 }
 
 int32_t tokenizer_size(const struct tokenizer *t)
 {
-	return t->n;
+	return t->vocab.n;
 }
 
 int32_t tokenizer_control(const struct tokenizer *t, const char *text)
@@ -474,7 +661,7 @@ int32_t tokenizer_control(const struct tokenizer *t, const char *text)
 
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id)
 {
-	return id >= 0 && id < t->n && t->tokens[id].type == TYPE_CONTROL;
+	return id >= 0 && id < t->vocab.n && t->vocab.tokens[id].type == TYPE_CONTROL;
 }
 
 int32_t tokenizer_bos(const struct tokenizer *t)
@@ -494,5 +681,5 @@ bool tokenizer_adds_bos(const struct tokenizer *t)
 
 const char *tokenizer_describe(const struct tokenizer *t)
 {
-	return t->description;
+	return t->family->description;
 }

@@ -88,7 +88,7 @@ only_in_models() {
 	mr-model info --json q.gguf >json
 	jq -e '.file == "q.gguf" and .architecture == "llama" and .layers == 2 and .width == 64 and .heads == 4 and
 		.kv_heads == 2 and .feed_forward == 128 and .context == 2048 and .usable and .problem == null and
-		.chat_template == "chatml" and .system == "You answer in plain words."' json
+		.chat_template == "chatml" and .tokenizer_supported and .chat_template_supported and .system == "You answer in plain words."' json
 	# two layers of q, k, v, o, gate, up, down and the embedding; five norms of 64
 	jq -e --argjson n "$(jq .tokens json)" '.tensors == [
 		{type: "Q4_1", count: 15, values: ($n * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)),
@@ -137,7 +137,7 @@ only_in_models() {
 	run mr-model info odd.gguf
 	assert_success
 	assert_line --regexp '^ +architecture +lxama, not supported$'
-	assert_line --regexp '^ +tokenizer +gpt2, smolxx, [0-9]+ tokens, not supported$'
+	assert_line --regexp '^ +tokenizer +gpt2, smolxx, [0-9]+ tokens; not supported: the pre-tokenizer "smolxx" is not supported'
 	assert_line --regexp '^ +can be used +no: architecture "lxama" is not supported; "llama" and "qwen2" are$'
 	assert_line --regexp '^ +and: the pre-tokenizer "smolxx" is not supported'
 	mr-model info --json odd.gguf | jq -e '(.problems | length) == 2 and .problem == .problems[0] and
@@ -145,6 +145,33 @@ only_in_models() {
 	mr-model info --json "$TINY" | jq -e '.problems == []'
 	run mr-model info "$TINY"
 	assert_line --regexp '^ +architecture +llama, supported$'
+}
+
+@test "info: a tokenizer and a template that are not known" {
+	sed 's/smollm/tekken/; s/<|im_start|>/<|im_sxart|>/g' "$TINY" >tekken.gguf
+	run mr-model info tekken.gguf
+	assert_success
+	assert_line --regexp '^ +tokenizer +gpt2, tekken, [0-9]+ tokens; not supported: the pre-tokenizer "tekken" is not'
+	assert_line --regexp '^ +chat template +there$'
+	sed 's/<|im_start|>/<|im_sxart|>/g' "$TINY" >odd.gguf
+	run mr-model info odd.gguf
+	assert_success
+	assert_line --regexp '^ +tokenizer +gpt2, smollm, [0-9]+ tokens$'
+	assert_line --regexp '^ +chat template +there; not supported: .*\(chatml, llama2, .*--chat-template'
+	assert_line --regexp '^ +can be used +no: .*--chat-template'
+	jq -e '.tokenizer_supported and (.chat_template_supported | not)' < <(mr-model info --json odd.gguf)
+}
+
+@test "info: SentencePiece, and tokens of it" {
+	local vocab="${MR_GOLDEN:-$BATS_TEST_DIRNAME/../../../shared/golden}/vocab/ggml-vocab-llama-spm.gguf"
+	[ -r "$vocab" ] || skip "no golden data"
+	run mr-model info "$vocab"
+	assert_success
+	assert_line --regexp '^ +tokenizer +llama, default, 32000 tokens$'
+	run bash -c "printf '{\"text\":\"Hello world</s>\"}\n' | mr-model tokenize -q -m '$vocab' | jq -c .ids"
+	assert_output '[15043,3186,829,29879,29958]'
+	run bash -c "printf '{\"text\":\"Hello world</s>\"}\n' | mr-model tokenize -q --parse-special -m '$vocab' | jq -c .ids"
+	assert_output '[15043,3186,2]'
 }
 
 @test "info and check: what is no model gets one line" {

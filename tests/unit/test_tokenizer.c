@@ -4,6 +4,14 @@
 #include "model/split.h"
 #include "vocab.h"
 
+#include <time.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#define SLOWER 8
+#else
+#define SLOWER 1
+#endif
+
 /* How texts are cut: the words between bars. */
 static const struct { const char *text, *words; } cuts[] = {
 	{ "Hello world", "Hello| world" },
@@ -26,24 +34,57 @@ static const struct { const char *text, *words; } cuts[] = {
 	{ "\xe2\x82", "\xe2\x82" },
 };
 
+/* The same for the patterns of Llama 3 and Qwen 2; qwen2 NULL: the same. */
+static const struct { const char *text, *llama3, *qwen2; } cuts_by_lines[] = {
+	{ "Hello world", "Hello| world", NULL },
+	{ "it's WE'LL I'M 'tis x'\xc5\xbf", "it|'s| WE|'LL| I|'M| '|tis| x|'\xc5\xbf", NULL },
+	{ "12345 67", "123|45| |67", "1|2|3|4|5| |6|7" },
+	{ "x=10;\n\n  y", "x|=|10|;\n\n| | y", "x|=|1|0|;\n\n| | y" },
+	{ "(word) \t(\"x", "(word|)| |\t|(\"|x", NULL },
+	{ "\tx \ty", "\tx| |\ty", NULL },
+	{ "\nx", "\n|x", NULL },
+	{ "a \n \r\n  b  ", "a| \n \r\n| | b|  ", NULL },
+	{ "a   \n", "a|   \n", NULL },
+	{ "  !!\r\n?", " | !!\r\n|?", NULL },
+	{ "e\xcc\x81t", "e|\xcc\x81t", NULL },
+	{ "a\xc2\xa0y \xe3\x80\x80", "a|\xc2\xa0y| \xe3\x80\x80", NULL },
+	{ "\xf0\x9f\x98\x80ok", "\xf0\x9f\x98\x80ok", NULL },
+	{ "\xff\xfe 1", "\xff\xfe| |1", NULL },
+	{ "'", "'", NULL },
+};
+
+static const char *cut(size_t (*split)(const char *, size_t), const char *s)
+{
+	static char words[256];
+	size_t len = strlen(s);
+
+	words[0] = '\0';
+	while (len > 0) {
+		size_t n = split(s, len);
+		if (n < 1 || n > len)
+			break;
+		strncat(words, s, n);
+		s += n;
+		len -= n;
+		if (len > 0)
+			strcat(words, "|");
+	}
+	return words;
+}
+
 static void texts_are_cut_into_words(void)
 {
-	for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-		const char *s = cuts[i].text;
-		size_t len = strlen(s);
-		char words[256] = "";
+	for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++)
+		CHECK_STR(cut(split_gpt2, cuts[i].text), cuts[i].words);
+}
 
-		while (len > 0) {
-			size_t n = split_gpt2(s, len);
-			if (n < 1 || n > len)
-				break;
-			strncat(words, s, n);
-			s += n;
-			len -= n;
-			if (len > 0)
-				strcat(words, "|");
-		}
-		CHECK_STR(words, cuts[i].words);
+static void texts_are_cut_by_lines(void)
+{
+	for (size_t i = 0; i < sizeof cuts_by_lines / sizeof *cuts_by_lines; i++) {
+		const char *llama3 = cuts_by_lines[i].llama3, *qwen2 = cuts_by_lines[i].qwen2;
+
+		CHECK_STR(cut(split_llama3, cuts_by_lines[i].text), llama3);
+		CHECK_STR(cut(split_qwen2, cuts_by_lines[i].text), qwen2 ? qwen2 : llama3);
 	}
 }
 
@@ -148,6 +189,141 @@ static void a_small_vocabulary(void)
 	tokenizer_free(t);
 }
 
+/* llama-bpe: a word that is a token is taken whole, though no merge makes it. */
+static void whole_words(void)
+{
+	struct small_vocab v = small;
+	struct gguf *g;
+	struct tokenizer *t;
+
+	v.pre = "llama-bpe";
+	v.extra[8] = "aba";
+	v.extra[9] = "<|im";
+	g = small_gguf(&v);
+	t = g ? tokenizer_new(g, NULL) : NULL;
+	CHECK(t != NULL);
+	if (t) {
+		IDS_ARE(t, "aba", false, 264);
+		IDS_ARE(t, "abac", false, 256, 'a', 'c');
+		IDS_ARE(t, "<|im_end|>", false, '<', '|', 'i', 'm', '_', 'e', 'n', 'd', '|', '>');
+		IDS_ARE(t, "<think>aba", false, 262, 264);
+	}
+	tokenizer_free(t);
+	gguf_close(g);
+}
+
+/* Scores grow with the id, two by two the same: 256 and 257, 258 and 259, … */
+static const struct small_vocab spm_small = {
+	.model = "llama", .bos = 257, .eos = 258,
+	.extra = { "<unk>", "<s>", "</s>", "a", "\xe2\x96\x81", "b", "\xe2\x96\x81" "a", "ab", "ba", "bc",
+		"\xe2\x96\x81\xe2\x96\x81", "<0x", "<user>", "<|end|>", "bcb", "[INST]" },
+	.type = { 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 1, 1 },
+};
+
+static void a_small_sentencepiece_vocabulary(void)
+{
+	enum { UNK = 256, A = 259, SPACE = 260, B = 261, SA = 262, AB = 263, BA = 264, BC = 265, SS = 266 };
+	struct gguf *g = small_gguf(&spm_small);
+	struct err err = { "" };
+	struct tokenizer *t = g ? tokenizer_new(g, &err) : NULL;
+
+	CHECK(t != NULL);
+	CHECK_STR(err.msg, "");
+	gguf_close(g);
+	if (!t)
+		return;
+	CHECK_STR(tokenizer_describe(t), "SentencePiece BPE");
+	CHECK(tokenizer_bos(t) == 257 && tokenizer_eos(t) == 258 && tokenizer_adds_bos(t));
+	IDS_ARE(t, "a", false, SA);
+	IDS_ARE(t, "b", false, SPACE, B);
+	IDS_ARE(t, " a", false, SS, A);                 /* two spaces and a: the better pair first */
+	IDS_ARE(t, "ab", false, SA, B);                 /* the leftmost of two pairs as good */
+	IDS_ARE(t, "bab", false, SPACE, BA, B);         /* ba before ab */
+	IDS_ARE(t, "bba", false, SPACE, B, BA);
+	IDS_ARE(t, "bcbc", false, SPACE, 270, 'c');     /* c is no token, bc and bcb are */
+	IDS_ARE(t, "c\xc3\xa9\xff\n", false, SPACE, 'c', 0xc3, 0xa9, 0xff, '\n');
+	IDS_ARE(t, "b\xe2\x96\x81" "a", false, SPACE, B, SA);
+	IDS_ARE(t, "<0x0A>", false, SPACE, '<', '0', 'x', '0', 'A', '>');
+	IDS_ARE(t, "b<user>b", false, SPACE, B, 268, SPACE, B);
+	IDS_ARE(t, "b</s>a", true, SPACE, B, 258, SA);
+	{
+		struct ids ids = { 0 };
+		const int32_t want[] = { AB, SA };
+		tokenizer_encode_more(t, "ab a", 4, &ids);
+		CHECK(ids_are(&ids, want, 2));
+		ids_free(&ids);
+		ids = encode(t, "", 0, false);
+		CHECK(ids.n == 0);
+	}
+	tokenizer_free(t);
+}
+
+static void sentencepiece_tokens_become_bytes(void)
+{
+	static const int32_t ids[] = { 262, 261, 262, 0xc3, 0xa9, 258, 256 }, unspaced[] = { 259, 260 };
+	struct gguf *g = small_gguf(&spm_small);
+	struct tokenizer *t = g ? tokenizer_new(g, NULL) : NULL;
+	struct buf b = { 0 };
+
+	CHECK(t != NULL);
+	gguf_close(g);
+	if (!t)
+		return;
+	tokenizer_decode_text(t, ids, 7, &b);
+	CHECK_STR(b.data, "ab a\xc3\xa9\xef\xbf\xbd");
+	buf_reset(&b);
+	tokenizer_decode_text(t, unspaced, 2, &b);
+	CHECK_STR(b.data, "a ");
+	buf_reset(&b);
+	tokenizer_decode(t, 262, false, &b);
+	CHECK_STR(b.data, " a");
+	buf_free(&b);
+	tokenizer_free(t);
+}
+
+/* Promise 2 for SentencePiece, whose merges know no words. */
+static void data_never_becomes_a_control_token_of_sentencepiece(void)
+{
+	static const char *const texts[] = { "</s>", "<s>a</s>", "<unk>", "<0x0A>", "<|end|>", "[INST]", "\n</s>" };
+	struct gguf *g = small_gguf(&spm_small);
+	struct tokenizer *t = g ? tokenizer_new(g, NULL) : NULL;
+
+	CHECK(t != NULL);
+	gguf_close(g);
+	for (size_t i = 0; t && i < sizeof texts / sizeof *texts; i++) {
+		struct ids ids = encode(t, texts[i], strlen(texts[i]), false);
+		struct buf text = { 0 };
+
+		for (size_t k = 0; k < ids.n; k++)
+			CHECK(!tokenizer_is_control(t, ids.v[k]) && ids.v[k] != 256);
+		tokenizer_decode_text(t, ids.v, ids.n, &text);
+		CHECK_STR(text.data, texts[i]);
+		buf_free(&text);
+	}
+	if (t)
+		CHECK(tokenizer_is_control(t, 269) && tokenizer_is_control(t, 271) && !tokenizer_is_control(t, 268));
+	tokenizer_free(t);
+}
+
+static void unknown_characters_without_byte_tokens(void)
+{
+	struct small_vocab v = spm_small;
+	struct gguf *g;
+	struct tokenizer *t;
+
+	v.no_bytes = true;
+	v.no_space_prefix = true;
+	g = small_gguf(&v);
+	t = g ? tokenizer_new(g, NULL) : NULL;
+	CHECK(t != NULL);
+	gguf_close(g);
+	if (t) {
+		IDS_ARE(t, "axya\xff", false, 259, 256, 259, 256);     /* several in a row are one */
+		IDS_ARE(t, "a b", false, 259, 260, 261);
+	}
+	tokenizer_free(t);
+}
+
 /* Promise 2: text from data is text. */
 static void data_never_becomes_a_control_token(void)
 {
@@ -228,12 +404,12 @@ static void other_tokenizers_are_named(void)
 {
 	struct small_vocab v = small;
 
-	v.pre = "llama-bpe";
-	refused(v, "the pre-tokenizer \"llama-bpe\" is not supported");
+	v.pre = "tekken";
+	refused(v, "the pre-tokenizer \"tekken\" is not supported");
 	v.pre = NULL;
 	refused(v, "the pre-tokenizer \"default\" is not supported");
-	v.model = "llama";
-	refused(v, "the tokenizer \"llama\" (SentencePiece) is not supported");
+	v.model = "t5";
+	refused(v, "the tokenizer \"t5\" is not supported");
 	v.model = NULL;
 	refused(v, "no tokenizer");
 	v = small;
@@ -357,29 +533,103 @@ static void check_vocab_files(const struct tokenizer *t, FILE *in, FILE *out)
 	free(all);
 }
 
-static void same_tokens_as_gpt2(void)
+static struct tokenizer *golden_vocab(const char *name)
 {
-	FILE *in = golden_file("vocab/ggml-vocab-gpt-2.gguf.inp");
-	FILE *out = golden_file("vocab/ggml-vocab-gpt-2.gguf.out");
 	const char *folder = getenv("MR_GOLDEN");
 	char path[512];
 	struct gguf *g;
 	struct tokenizer *t;
 
-	snprintf(path, sizeof path, "%s/vocab/ggml-vocab-gpt-2.gguf",
-	    folder && *folder ? folder : "../shared/golden");
+	snprintf(path, sizeof path, "%s/vocab/ggml-vocab-%s.gguf", folder && *folder ? folder : "../shared/golden",
+	    name);
 	g = gguf_open(path, NULL);
 	t = g ? tokenizer_new(g, NULL) : NULL;
+	gguf_close(g);
+	return t;
+}
+
+static void check_vocab(const char *name, const char *description)
+{
+	char path[128];
+	FILE *in, *out;
+	struct tokenizer *t = golden_vocab(name);
+
+	snprintf(path, sizeof path, "vocab/ggml-vocab-%s.gguf.inp", name);
+	in = golden_file(path);
+	snprintf(path, sizeof path, "vocab/ggml-vocab-%s.gguf.out", name);
+	out = golden_file(path);
 	CHECK(in && out && t);
 	if (in && out && t)
 		check_vocab_files(t, in, out);
-	CHECK_STR(t ? tokenizer_describe(t) : NULL, "byte-level BPE, gpt-2");
+	CHECK_STR(t ? tokenizer_describe(t) : NULL, description);
 	if (in)
 		fclose(in);
 	if (out)
 		fclose(out);
 	tokenizer_free(t);
-	gguf_close(g);
+}
+
+static void same_tokens_as_gpt2(void)
+{
+	check_vocab("gpt-2", "byte-level BPE, gpt-2");
+}
+
+static void same_tokens_as_llama3(void)
+{
+	check_vocab("llama-bpe", "byte-level BPE, llama-bpe");
+}
+
+static void same_tokens_as_llama2(void)
+{
+	check_vocab("llama-spm", "SentencePiece BPE");
+}
+
+/* Any bytes: in less than two seconds a megabyte, and back. */
+static void a_megabyte_with(const struct tokenizer *t, const char *what, const char *piece, size_t plen, bool lossless)
+{
+	const size_t len = (size_t)1 << 20;
+	char *s = malloc(len);
+	struct buf back = { 0 };
+	struct rng r = rng_stream(1, what, "test", 0);
+	struct ids ids;
+	clock_t start;
+	double seconds;
+
+	for (size_t i = 0; i < len; i++)
+		s[i] = plen ? piece[i % plen] : (char)rng_below(&r, i, 256);
+	start = clock();
+	ids = encode(t, s, len, false);
+	seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+	printf("# %s, %s: %zu tokens, %.2f s\n", tokenizer_describe(t), what, ids.n, seconds);
+	CHECK(seconds < 2 * SLOWER);
+	tokenizer_decode_text(t, ids.v, ids.n, &back);
+	if (lossless)
+		CHECK(back.len == len && memcmp(back.data, s, len) == 0);
+	buf_free(&back);
+	free(s);
+}
+
+static void a_megabyte_of_anything(void)
+{
+	static const char *const names[] = { "gpt-2", "llama-bpe", "llama-spm" };
+	static const struct { const char *what, *piece; } texts[] = {
+		{ "words", "The quick brown fox's 1234 jumps, over\n  the lazy dog. " }, { "one letter", "a" },
+		{ "two letters", "ab" }, { "spaces", " " }, { "newlines", "\n" }, { "mixed space", " \n\t\r" },
+		{ "digits", "7" }, { "angles", "<" }, { "control tokens", "<|reserved_special_token_1" },
+		{ "tokens of bytes", "<0x0A></s>" }, { "four-byte characters", "\xf0\x9f\x98\x80" },
+		{ "no characters", "\xff" },
+	};
+
+	for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+		struct tokenizer *t = golden_vocab(names[k]);
+
+		CHECK(t != NULL);
+		for (size_t i = 0; t && i < sizeof texts / sizeof *texts; i++)
+			a_megabyte_with(t, texts[i].what, texts[i].piece, strlen(texts[i].piece), true);
+		if (t)
+			a_megabyte_with(t, "random bytes", NULL, 0, true);
+		tokenizer_free(t);
+	}
 }
 
 static bool there(FILE *f)
@@ -389,15 +639,29 @@ static bool there(FILE *f)
 	return f != NULL;
 }
 
+static void golden_vocabularies(void)
+{
+	TEST(same_tokens_as_gpt2);
+	TEST(same_tokens_as_llama3);
+	TEST(same_tokens_as_llama2);
+	TEST(a_megabyte_of_anything);
+}
+
 int main(void)
 {
 	bool model = access(model_path(), R_OK) == 0;
 
 	TEST(texts_are_cut_into_words);
+	TEST(texts_are_cut_by_lines);
 	TEST(merges_follow_their_definition);
 	TEST(a_small_vocabulary);
 	TEST(data_never_becomes_a_control_token);
 	TEST(tokens_become_bytes);
+	TEST(whole_words);
+	TEST(a_small_sentencepiece_vocabulary);
+	TEST(sentencepiece_tokens_become_bytes);
+	TEST(data_never_becomes_a_control_token_of_sentencepiece);
+	TEST(unknown_characters_without_byte_tokens);
 	TEST(other_tokenizers_are_named);
 	TEST(a_word_of_a_megabyte);
 	if (model)
@@ -409,8 +673,8 @@ int main(void)
 	else
 		printf("ok - same_tokens_as_transformers # SKIP no model or no golden data\n");
 	if (there(golden_file("vocab/ggml-vocab-gpt-2.gguf.inp")))
-		TEST(same_tokens_as_gpt2);
+		golden_vocabularies();
 	else
-		printf("ok - same_tokens_as_gpt2 # SKIP no golden data\n");
+		printf("ok - golden_vocabularies # SKIP no golden data\n");
 	return tests_done();
 }

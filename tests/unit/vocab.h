@@ -19,6 +19,8 @@ struct small_vocab {
 	const char *merges[16];
 	const char *without;                    /* a byte that has no token, or NULL */
 	int eos;                                /* 0: none */
+	int bos;
+	bool no_space_prefix, no_bytes;         /* SentencePiece */
 };
 
 /* The byte's letter in GPT-2's alphabet. */
@@ -37,17 +39,41 @@ static inline void byte_letter(unsigned b, char out[5])
 	utf8_encode(cp, out);
 }
 
+/* The settings, and for SentencePiece its scores: the later, the better; the same ones for the two
+ * tokens of each pair. */
+static inline int put_settings(struct gguf_writer *w, const struct small_vocab *v, size_t n, struct err *err)
+{
+	float scores[272];
+
+	for (size_t i = 0; i < n; i++)
+		scores[i] = (float)(i / 2);
+	return (v->model && gguf_put_str(w, "tokenizer.ggml.model", v->model, err) != 0) ||
+	    (v->pre && gguf_put_str(w, "tokenizer.ggml.pre", v->pre, err) != 0) ||
+	    (v->chat && gguf_put_str(w, "tokenizer.chat_template", v->chat, err) != 0) ||
+	    (v->eos && gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)v->eos, err) != 0) ||
+	    (v->bos && gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)v->bos, err) != 0) ||
+	    (v->no_bytes && gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", 256, err) != 0) ||
+	    (v->no_space_prefix &&
+	    gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", false, err) != 0) ||
+	    (v->model && strcmp(v->model, "llama") == 0 &&
+	    gguf_put_f32s(w, "tokenizer.ggml.scores", scores, n, err) != 0);
+}
+
+/* For SentencePiece the tokens from 0 to 255 are those of the bytes. */
 static inline int put_vocab(struct gguf_writer *w, const struct small_vocab *v, struct err *err)
 {
-	static char letters[256][5];
+	const bool spm = v->model && strcmp(v->model, "llama") == 0;
+	static char letters[256][8];
 	const char *tokens[272];
 	int32_t types[272];
 	size_t n = 256, merges = 0;
 
 	for (unsigned b = 0; b < 256; b++) {
 		byte_letter(b, letters[b]);
+		if (spm)
+			snprintf(letters[b], sizeof letters[b], "<0x%02X>", b);
 		tokens[b] = v->without && (unsigned char)*v->without == b ? "(none)" : letters[b];
-		types[b] = 1;
+		types[b] = !spm ? 1 : v->no_bytes ? 5 : 6;
 	}
 	for (; n < 272 && v->extra[n - 256]; n++) {
 		tokens[n] = v->extra[n - 256];
@@ -55,10 +81,7 @@ static inline int put_vocab(struct gguf_writer *w, const struct small_vocab *v, 
 	}
 	while (merges < 16 && v->merges[merges])
 		merges++;
-	return (v->model && gguf_put_str(w, "tokenizer.ggml.model", v->model, err) != 0) ||
-	    (v->pre && gguf_put_str(w, "tokenizer.ggml.pre", v->pre, err) != 0) ||
-	    (v->chat && gguf_put_str(w, "tokenizer.chat_template", v->chat, err) != 0) ||
-	    (v->eos && gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)v->eos, err) != 0) ||
+	return put_settings(w, v, n, err) ||
 	    gguf_put_strs(w, "tokenizer.ggml.tokens", tokens, n, err) != 0 ||
 	    gguf_put_i32s(w, "tokenizer.ggml.token_type", types, n, err) != 0 ||
 	    gguf_put_strs(w, "tokenizer.ggml.merges", v->merges, merges, err) != 0;
