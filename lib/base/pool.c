@@ -5,9 +5,9 @@
  *
  * A model's step is some hundred short runs, one upon the other. So workers
  * that have nothing to do, and a caller that waits for the last job, look
- * again for some ten microseconds before they sleep, unless there are fewer
- * CPUs than threads. Where looking was in vain, as when another program has
- * the CPUs, the next time is half as long.
+ * again for some microseconds before they sleep, unless there are fewer CPUs
+ * than threads. Where looking was in vain, as when another program has the
+ * CPUs, the next times go without: twice as many after each failure.
  */
 #include "base/pool.h"
 
@@ -21,9 +21,14 @@
 #include "base/mem.h"
 
 enum {
-	MOST_SPIN = 50000,      /* nanoseconds */
-	LEAST_SPIN = 2000,
+	SPIN = 20000,           /* nanoseconds */
+	MOST_SKIPPED = 256,
 	PAUSES = 16,            /* between two looks at the clock */
+};
+
+/* One thread's: waits that go without spinning. */
+struct patience {
+	int left, penalty;
 };
 
 struct pool {
@@ -36,7 +41,7 @@ struct pool {
 	atomic_int asleep;              /* workers that wait for wake */
 	atomic_bool waiting;            /* the caller waits for idle */
 	atomic_bool busy;               /* a run is under way */
-	long caller_spin;
+	struct patience caller;
 	/* of the run */
 	void (*fn)(void *arg, int job);
 	void *arg;
@@ -60,23 +65,28 @@ static long nanoseconds_since(const struct timespec *start)
 	return (long)(now.tv_sec - start->tv_sec) * 1000000000 + (now.tv_nsec - start->tv_nsec);
 }
 
-/* Looks whether the count is 0 (or is not), for *limit nanoseconds at most. */
-static bool spin(atomic_int *count, bool zero, long *limit)
+/* Looks for a while whether the count is 0 (or is not). */
+static bool spin(atomic_int *count, bool zero, struct patience *t)
 {
 	struct timespec start;
 	if ((atomic_load_explicit(count, memory_order_acquire) == 0) == zero)
 		return true;
+	if (t->left > 0) {
+		t->left--;
+		return false;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		for (int i = 0; i < PAUSES; i++) {
 			pause_cpu();
 			if ((atomic_load_explicit(count, memory_order_acquire) == 0) == zero) {
-				*limit = *limit * 2 < MOST_SPIN ? *limit * 2 : MOST_SPIN;
+				t->penalty /= 2;
 				return true;
 			}
 		}
-	} while (nanoseconds_since(&start) < *limit);
-	*limit = *limit / 2 > LEAST_SPIN ? *limit / 2 : LEAST_SPIN;
+	} while (nanoseconds_since(&start) < SPIN);
+	t->penalty = t->penalty * 2 < MOST_SKIPPED ? t->penalty * 2 + 1 : MOST_SKIPPED;
+	t->left = t->penalty;
 	return false;
 }
 
@@ -115,8 +125,8 @@ static bool sleep_until_jobs(struct pool *p)
 static void *work(void *arg)
 {
 	struct pool *p = arg;
-	long limit = MOST_SPIN;
-	while ((p->spins && spin(&p->untaken, false, &limit)) || sleep_until_jobs(p))
+	struct patience patience = { 0 };
+	while ((p->spins && spin(&p->untaken, false, &patience)) || sleep_until_jobs(p))
 		take_jobs(p);
 	return NULL;
 }
@@ -136,7 +146,6 @@ struct pool *pool_new(int threads)
 	atomic_init(&p->untaken, 0);
 	atomic_init(&p->undone, 0);
 	p->spins = threads <= cpus_available();
-	p->caller_spin = MOST_SPIN;
 	p->threads = 1;
 	/* Signals are for the program's own thread. */
 	sigset_t all, old;
@@ -168,7 +177,7 @@ static void wake_workers(struct pool *p, int jobs)
 
 static void wait_until_done(struct pool *p)
 {
-	if (p->spins && spin(&p->undone, true, &p->caller_spin))
+	if (p->spins && spin(&p->undone, true, &p->caller))
 		return;
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->waiting, true);
