@@ -201,10 +201,11 @@ static void free_texts(char **texts, int n)
 		free(texts[i]);
 }
 
-/* All of the responses; judgments of one response to each prompt, whose time
- * counts as often as there are responses. Tokens a second. */
+/* All of the responses; judgments of one response to each prompt (unshared:
+ * to half of them), whose time counts for all. Tokens a second. */
 static double workload(bool shared, struct err *err)
 {
+	const int judged = shared ? PROMPTS : PROMPTS / 2;
 	struct llm *l = llm_open(&(struct llm_options){ .model = bench_model(), .threads = bench_threads() }, err);
 	char *texts[PROMPTS], *responses[PROMPTS] = { 0 }, *judgments[PROMPTS] = { 0 }, *requests[PROMPTS] = { 0 };
 	double sampling, judging = -1;
@@ -222,7 +223,7 @@ static double workload(bool shared, struct err *err)
 				{ "prompt", prompts[i] }, { "response", responses[i] } }, 2, &b);
 			requests[i] = buf_take(&b);
 		}
-		judging = ask(l, requests, PROMPTS, JUDGMENTS, JUDGMENT_TOKENS, shared, judgments, err);
+		judging = ask(l, requests, judged, JUDGMENTS, JUDGMENT_TOKENS, shared, judgments, err);
 	}
 	free_texts(texts, PROMPTS);
 	free_texts(responses, PROMPTS);
@@ -232,7 +233,7 @@ static double workload(bool shared, struct err *err)
 	if (judging < 0)
 		return -1;
 	return (double)PROMPTS * SAMPLES * (SAMPLE_TOKENS + JUDGMENTS * JUDGMENT_TOKENS) /
-	    (sampling + judging * SAMPLES);
+	    (sampling + judging * SAMPLES * PROMPTS / judged);
 }
 
 int main(void)
