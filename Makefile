@@ -120,9 +120,9 @@ fuzz:   ## libFuzzer on every target in tests/fuzz, FUZZ_SECONDS each
 	$(SUBMAKE) $(FUZZ_VARIABLES) fuzzers
 	tests/fuzz.sh '$(B)/clang-fuzz' $(FUZZ_SECONDS)
 
-bench: model   ## run what is in tests/bench
-	$(SUBMAKE) all benches
-	for b in $(BENCHES); do $$b || exit; done
+bench: model   ## speed, a figure a line (PEER=llama_cpp: and that program's)
+	$(SUBMAKE) benches
+	tests/bench.sh '$(B)'
 
 lint:   ## the checkers that are installed, on code, scripts and manual pages
 	CC='$(CC)' tests/lint.sh $(STD) $(WARN) $(DEFS)

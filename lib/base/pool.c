@@ -1,3 +1,14 @@
+/*
+ * A run is two counts: jobs that nobody has taken yet, and jobs that are not
+ * yet done. Who takes one from the first may read what to run, for the caller
+ * does not leave before the second is 0.
+ *
+ * A model's step is some hundred short runs, one upon the other. So workers
+ * that have nothing to do, and a caller that waits for the last job, look
+ * again for some microseconds before they sleep, unless there are fewer CPUs
+ * than threads. Where looking was in vain, as when another program has the
+ * CPUs, the next times go without: twice as many after each failure.
+ */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -5,51 +16,118 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
+
+enum {
+	SPIN = 20000,           /* nanoseconds */
+	MOST_SKIPPED = 256,
+	PAUSES = 16,            /* between two looks at the clock */
+};
+
+/* One thread's: waits that go without spinning. */
+struct patience {
+	int left, penalty;
+};
 
 struct pool {
 	int threads;                    /* the caller's included */
 	pthread_t *workers;             /* threads - 1 of them */
+	bool spins;
 	pthread_mutex_t lock;
 	pthread_cond_t wake, idle;
-	bool open, stop;                /* there are jobs to take; the pool ends */
-	unsigned long run;              /* counts the calls of pool_run */
-	int active;                     /* workers inside the current run */
+	bool stop;                      /* the pool ends */
+	atomic_int asleep;              /* workers that wait for wake */
+	atomic_bool waiting;            /* the caller waits for idle */
+	atomic_bool busy;               /* a run is under way */
+	struct patience caller;
+	/* of the run */
 	void (*fn)(void *arg, int job);
 	void *arg;
 	int jobs;
-	atomic_long next;       /* goes beyond jobs by one for each thread */
+	atomic_int untaken, undone;
 };
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static long nanoseconds_since(const struct timespec *start)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (long)(now.tv_sec - start->tv_sec) * 1000000000 + (now.tv_nsec - start->tv_nsec);
+}
+
+/* Looks for a while whether the count is 0 (or is not). */
+static bool spin(atomic_int *count, bool zero, struct patience *t)
+{
+	struct timespec start;
+	if ((atomic_load_explicit(count, memory_order_acquire) == 0) == zero)
+		return true;
+	if (t->left > 0) {
+		t->left--;
+		return false;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		for (int i = 0; i < PAUSES; i++) {
+			pause_cpu();
+			if ((atomic_load_explicit(count, memory_order_acquire) == 0) == zero) {
+				t->penalty /= 2;
+				return true;
+			}
+		}
+	} while (nanoseconds_since(&start) < SPIN);
+	t->penalty = t->penalty * 2 < MOST_SKIPPED ? t->penalty * 2 + 1 : MOST_SKIPPED;
+	t->left = t->penalty;
+	return false;
+}
 
 static void take_jobs(struct pool *p)
 {
-	long job;
-	while ((job = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->jobs)
-		p->fn(p->arg, (int)job);
+	int done = 0, n = atomic_load_explicit(&p->untaken, memory_order_relaxed);
+	while (n > 0) {
+		if (!atomic_compare_exchange_weak_explicit(&p->untaken, &n, n - 1, memory_order_acquire,
+		        memory_order_relaxed))
+			continue;
+		p->fn(p->arg, p->jobs - n);
+		done++;
+		n = atomic_load_explicit(&p->untaken, memory_order_relaxed);
+	}
+	/* Either the caller sees 0 before it waits, or it is seen waiting. */
+	if (done > 0 && atomic_fetch_sub(&p->undone, done) == done && atomic_load(&p->waiting)) {
+		pthread_mutex_lock(&p->lock);
+		pthread_cond_signal(&p->idle);
+		pthread_mutex_unlock(&p->lock);
+	}
 }
 
-/* A worker that wakes when the run is over goes back to sleep: the caller
- * waits only for those that have begun. */
+/* Sleeps until there are jobs; false where the pool ends. */
+static bool sleep_until_jobs(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	atomic_fetch_add(&p->asleep, 1);
+	while (!p->stop && atomic_load(&p->untaken) == 0)
+		pthread_cond_wait(&p->wake, &p->lock);
+	atomic_fetch_sub(&p->asleep, 1);
+	const bool more = !p->stop;
+	pthread_mutex_unlock(&p->lock);
+	return more;
+}
+
 static void *work(void *arg)
 {
 	struct pool *p = arg;
-	unsigned long seen = 0;
-	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		while (!p->stop && !(p->open && p->run != seen))
-			pthread_cond_wait(&p->wake, &p->lock);
-		if (p->stop)
-			break;
-		seen = p->run;
-		p->active++;
-		pthread_mutex_unlock(&p->lock);
+	struct patience patience = { 0 };
+	while ((p->spins && spin(&p->untaken, false, &patience)) || sleep_until_jobs(p))
 		take_jobs(p);
-		pthread_mutex_lock(&p->lock);
-		if (--p->active == 0)
-			pthread_cond_signal(&p->idle);
-	}
-	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
 
@@ -62,7 +140,12 @@ struct pool *pool_new(int threads)
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
 	pthread_cond_init(&p->idle, NULL);
-	atomic_init(&p->next, 0);
+	atomic_init(&p->asleep, 0);
+	atomic_init(&p->waiting, false);
+	atomic_init(&p->busy, false);
+	atomic_init(&p->untaken, 0);
+	atomic_init(&p->undone, 0);
+	p->spins = threads <= cpus_available();
 	p->threads = 1;
 	/* Signals are for the program's own thread. */
 	sigset_t all, old;
@@ -79,40 +162,48 @@ int pool_threads(const struct pool *p)
 	return p->threads;
 }
 
-/* False where a run is under way already: a job called pool_run. */
-static bool begin(struct pool *p, void (*fn)(void *arg, int job), void *arg, int jobs)
+/* As many workers as there is work for; those that spin need no call. */
+static void wake_workers(struct pool *p, int jobs)
 {
+	if (atomic_load(&p->asleep) == 0)
+		return;
 	pthread_mutex_lock(&p->lock);
-	bool ours = !p->open && p->active == 0;
-	if (ours) {
-		p->fn = fn;
-		p->arg = arg;
-		p->jobs = jobs;
-		atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-		p->open = true;
-		p->run++;
-		if (jobs <= 2)
-			pthread_cond_signal(&p->wake);
-		else
-			pthread_cond_broadcast(&p->wake);
-	}
+	if (jobs <= 2)
+		pthread_cond_signal(&p->wake);
+	else
+		pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
-	return ours;
+}
+
+static void wait_until_done(struct pool *p)
+{
+	if (p->spins && spin(&p->undone, true, &p->caller))
+		return;
+	pthread_mutex_lock(&p->lock);
+	atomic_store(&p->waiting, true);
+	while (atomic_load(&p->undone) > 0)
+		pthread_cond_wait(&p->idle, &p->lock);
+	atomic_store(&p->waiting, false);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void pool_run(struct pool *p, void (*fn)(void *arg, int job), void *arg, int jobs)
 {
-	if (p->threads == 1 || jobs <= 1 || !begin(p, fn, arg, jobs)) {
+	/* busy: a job called pool_run */
+	if (p->threads == 1 || jobs <= 1 || atomic_exchange_explicit(&p->busy, true, memory_order_acquire)) {
 		for (int job = 0; job < jobs; job++)
 			fn(arg, job);
 		return;
 	}
+	p->fn = fn;
+	p->arg = arg;
+	p->jobs = jobs;
+	atomic_store(&p->undone, jobs);
+	atomic_store(&p->untaken, jobs);
+	wake_workers(p, jobs);
 	take_jobs(p);
-	pthread_mutex_lock(&p->lock);
-	p->open = false;
-	while (p->active > 0)
-		pthread_cond_wait(&p->idle, &p->lock);
-	pthread_mutex_unlock(&p->lock);
+	wait_until_done(p);
+	atomic_store_explicit(&p->busy, false, memory_order_release);
 }
 
 void pool_free(struct pool *p)

@@ -1,55 +1,11 @@
 /* Training's speed: pairs a second, forward and backward and optimiser, on
  * the first batch of golden/dpo; useful operations against the machine's own
  * sgemm peak, measured in the same run with the same number of threads. */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cblas.h>
 #include <cjson/cJSON.h>
 
-#include "base/mem.h"
-#include "base/pool.h"
-#include "base/progress.h"
+#include "bench.h"
 #include "train/dpo.h"
 #include "train/optim.h"
-
-enum { SIZE = 1024, REPEAT = 4 };
-
-struct peak {
-	float *a, *b, *c;       /* c: one for each job */
-};
-
-static void peak_job(void *arg, int job)
-{
-	const struct peak *p = arg;
-
-	for (int i = 0; i < REPEAT; i++)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SIZE, SIZE, SIZE, 1, p->a, SIZE, p->b, SIZE, 0,
-		    p->c + (size_t)job * SIZE * SIZE, SIZE);
-}
-
-/* FLOP/s of one large product a thread; the best of three. */
-static double sgemm_peak(struct pool *pool)
-{
-	size_t n = (size_t)SIZE * SIZE, threads = (size_t)pool_threads(pool);
-	struct peak p = { mem_grow(NULL, n, sizeof(float)), mem_grow(NULL, n, sizeof(float)),
-	    mem_grow(NULL, n * threads, sizeof(float)) };
-	double best = 0;
-
-	for (size_t i = 0; i < n; i++)
-		p.a[i] = p.b[i] = (float)(i % 13) - 6;
-	for (int i = 0; i < 3; i++) {
-		double start = now_seconds(), rate;
-
-		pool_run(pool, peak_job, &p, (int)threads);
-		rate = 2.0 * SIZE * SIZE * SIZE * REPEAT * (double)threads / (now_seconds() - start);
-		best = rate > best ? rate : best;
-	}
-	free(p.a);
-	free(p.b);
-	free(p.c);
-	return best;
-}
 
 static void read_pairs(struct examples *e, const char *path)
 {
@@ -82,10 +38,9 @@ static void read_pairs(struct examples *e, const char *path)
 
 int main(void)
 {
-	const char *path = getenv("MR_MODEL"), *threads = getenv("THREADS");
 	struct err err;
-	struct model *m = model_open(path && *path ? path : "models/SmolLM2-135M-Instruct.Q4_1.gguf", NULL, &err);
-	struct pool *pool = pool_new(threads ? atoi(threads) : 0);
+	struct model *m = model_open(bench_model(), NULL, &err);
+	struct pool *pool = pool_new(bench_threads());
 	struct trainer *t = m ? trainer_new(m, pool, &err) : NULL;
 	struct example pairs[4] = { 0 };
 	struct examples e = { pairs, 0 };
@@ -120,9 +75,9 @@ int main(void)
 			optimiser = now_seconds() - stepped;
 		}
 	}
-	printf("dpo: %d threads, sgemm peak %.0f GFLOP/s\n", pool_threads(pool), peak * 1e-9);
-	printf("dpo_pairs_per_s %.3f\n", e.n / best);
-	printf("dpo_vs_peak %.3f\n", flops / best / peak);
-	printf("dpo_optimiser_share %.3f\n", optimiser / best);
+	figure("dpo_sgemm_peak_gflops", peak * 1e-9, "GFLOP/s");
+	figure("dpo_pairs_per_s", e.n / best, "pairs/s");
+	figure("dpo_vs_peak", flops / best / peak, "ratio");
+	figure("dpo_optimiser_share", optimiser / best, "ratio");
 	return 0;
 }

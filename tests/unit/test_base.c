@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -388,6 +389,32 @@ static void pool_results_are_visible(void)
 	pool_free(p);
 }
 
+static double cpu_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Workers look for the next run only so long; those that sleep are woken. */
+static void pool_sleeps_between_runs(void)
+{
+	static double out[64];
+	for (int threads = 2; threads <= 4; threads++) {
+		struct pool *p = pool_new(threads);
+		const double before = cpu_seconds();
+		for (int round = 0; round < 20; round++) {
+			memset(out, 0, sizeof(out));
+			pool_run(p, plain_sum, out, 64);
+			for (int i = 0; i < 64; i++)
+				CHECK(out[i] == i * 0.5);
+			usleep(10000);
+		}
+		CHECK(cpu_seconds() - before < 0.1);    /* of 0.2 and more */
+		pool_free(p);
+	}
+}
+
 static void cpus(void)
 {
 	long online = sysconf(_SC_NPROCESSORS_CONF);
@@ -434,6 +461,7 @@ int main(void)
 	TEST(pool_runs_each_job_once);
 	TEST(pool_inside_a_job);
 	TEST(pool_results_are_visible);
+	TEST(pool_sleeps_between_runs);
 	TEST(cpus);
 	return tests_done();
 }

@@ -29,14 +29,15 @@ enum {
 	TILE = TILE_M * TILE_N,
 };
 
-/* acc (tm, TILE_N, 16) += the products over k16 groups of sixteen columns. */
-INLINE void tile(const int tm, const float *x, size_t ldx, const float *w, size_t k16, float *acc)
+/* acc (tm, TILE_N, 16) += the products over k16 groups of sixteen columns;
+ * the first ones begin with 0. */
+INLINE void tile(const int tm, const float *x, size_t ldx, const float *w, size_t k16, float *acc, bool first)
 {
 	for (int h = 0; h < 16; h += LANES) {
 		vec s[TILE];
 		UNROLL
 		for (int i = 0; i < tm * TILE_N; i++)
-			s[i] = v_load(acc + i * 16 + h);
+			s[i] = first ? v_set1(0.0f) : v_load(acc + i * 16 + h);
 		const float *xk = x + h, *wk = w + h;
 		for (size_t k = 0; k < k16; k++, xk += 16, wk += 16) {
 			vec a[TILE_M];
@@ -57,23 +58,23 @@ INLINE void tile(const int tm, const float *x, size_t ldx, const float *w, size_
 	}
 }
 
-static void tiles(int tm, const float *x, size_t ldx, const float *w, size_t k16, float *acc)
+static void tiles(int tm, const float *x, size_t ldx, const float *w, size_t k16, float *acc, bool first)
 {
 	switch (tm) {
 	case 1:
-		tile(1, x, ldx, w, k16, acc);
+		tile(1, x, ldx, w, k16, acc, first);
 		break;
 #if TILE_M > 1
 	case 2:
-		tile(2, x, ldx, w, k16, acc);
+		tile(2, x, ldx, w, k16, acc, first);
 		break;
 #endif
 #if TILE_M > 2
 	case 3:
-		tile(3, x, ldx, w, k16, acc);
+		tile(3, x, ldx, w, k16, acc, first);
 		break;
 	case 4:
-		tile(4, x, ldx, w, k16, acc);
+		tile(4, x, ldx, w, k16, acc, first);
 		break;
 #endif
 	}
@@ -108,8 +109,11 @@ INLINE void sums(float *y, size_t ldy, const float *acc, int m, int rows)
 	float s[(TILE + 3) / 4 * 4];
 	for (int i = 0; i < m * TILE_N; i += 4)
 		sum4(s + i, acc + i * 16);
-	for (int i = 0; i < m; i++)
-		memcpy(y + (size_t)i * ldy, s + i * TILE_N, (size_t)rows * sizeof(float));
+	for (int i = 0; i < m; i++, y += ldy)
+		if (rows == TILE_N)
+			memcpy(y, s + i * TILE_N, TILE_N * sizeof(float));
+		else
+			memcpy(y, s + i * TILE_N, (size_t)rows * sizeof(float));
 }
 
 #ifdef __AVX2__
@@ -123,6 +127,29 @@ INLINE void fetch_ahead(const unsigned char *p)
 /* The four-bit types: sixteen low halves of the bytes, then sixteen high
  * ones. Every product d * q is exact, so that fused is the same; adding -0
  * changes nothing. */
+#ifdef __AVX512F__
+/* A block's sixteen possible values are one register, and looked up in it. */
+static void unpack_q4(const unsigned char *src, float *dst, size_t n, bool min)
+{
+	const size_t header = min ? 4 : 2, size = header + 16;
+	const vec q = min ? (vec){ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 } :
+	    (vec){ -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7 };
+	while (n > 0) {
+		float scales[CHUNK / 32][4];    /* the first two of each are d and m */
+		const size_t blocks = n < CHUNK ? n / 32 : CHUNK / 32;
+		for (size_t i = 0; i < blocks; i++)
+			_mm_storeu_ps(scales[i], _mm_maskz_cvtph_ps(15, _mm_loadl_epi64((const void *)(src + i * size))));
+		for (size_t i = 0; i < blocks; i++, src += size, dst += 32) {
+			fetch_ahead(src);
+			const vec values = v_fma(q, v_set1(scales[i][0]), v_set1(min ? scales[i][1] : -0.0f));
+			const __m512i at = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(src + header)));
+			v_store(dst, _mm512_permutexvar_ps(at, values));
+			v_store(dst + 16, _mm512_permutexvar_ps(_mm512_srli_epi32(at, 4), values));
+		}
+		n -= blocks * 32;
+	}
+}
+#else
 static void unpack_q4(const unsigned char *src, float *dst, size_t n, bool min)
 {
 	const __m128i low = _mm_set1_epi8(15), eight = _mm_set1_epi8(8);
@@ -141,6 +168,7 @@ static void unpack_q4(const unsigned char *src, float *dst, size_t n, bool min)
 		src += 16;
 	}
 }
+#endif
 
 static void unpack_q8_0(const unsigned char *src, float *dst, size_t n)
 {
@@ -328,15 +356,16 @@ static void unpack_panel(float *buf, const struct gguf_tensor *w, int64_t row, i
 }
 
 /* n columns at x; the last ones, where they are no sixteen, from a copy. */
-INLINE void tiles_any(int tm, const float *x, size_t ldx, const float *w, size_t n, float *acc)
+INLINE void tiles_any(int tm, const float *x, size_t ldx, const float *w, size_t n, float *acc,
+    bool first)
 {
 	const size_t k16 = n / 16, rest = n % 16;
-	tiles(tm, x, ldx, w, k16, acc);
+	tiles(tm, x, ldx, w, k16, acc, first);
 	if (rest) {
 		float tail[TILE_M * 16] = { 0 };
 		for (int i = 0; i < tm; i++)
 			memcpy(tail + i * 16, x + (size_t)i * ldx + k16 * 16, rest * sizeof(float));
-		tiles(tm, tail, 16, w + k16 * 16, 1, acc);
+		tiles(tm, tail, 16, w + k16 * 16, 1, acc, false);
 	}
 }
 
@@ -344,11 +373,12 @@ INLINE void tiles_any(int tm, const float *x, size_t ldx, const float *w, size_t
 static void chunk(float *y, size_t ldy, const float *x, size_t ldx, int m, const float *buf, size_t n,
     int rows, float *acc, bool first, bool last)
 {
-	for (int i = 0; i < m; i += TILE_M, acc += TILE * 16) {
+	/* Where there is one chunk only, one tile's sums are enough: they stay
+	 * in the first-level cache, beside the panel. */
+	const size_t step = first && last ? 0 : TILE * 16;
+	for (int i = 0; i < m; i += TILE_M, acc += step) {
 		const int tm = m - i < TILE_M ? m - i : TILE_M;
-		if (first)
-			memset(acc, 0, sizeof(float) * TILE * 16);
-		tiles_any(tm, x + (size_t)i * ldx, ldx, buf, n, acc);
+		tiles_any(tm, x + (size_t)i * ldx, ldx, buf, n, acc, first);
 		if (last)
 			sums(y + (size_t)i * ldy, ldy, acc, tm, rows);
 	}

@@ -1,0 +1,71 @@
+/* What the benchmarks share: a figure's line, and the machine's own speed. */
+#ifndef MR_TESTS_BENCH_H
+#define MR_TESTS_BENCH_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cblas.h>
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/progress.h"
+
+static inline void figure(const char *name, double value, const char *unit)
+{
+	printf("%s\t%.*f\t%s\n", name, value < 10 ? 3 : 1, value, unit);
+	fflush(stdout);
+}
+
+/* MR_MODEL, or the file that make model fetches. */
+static inline const char *bench_model(void)
+{
+	const char *path = getenv("MR_MODEL");
+	return path && *path ? path : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
+/* THREADS; 0: as many as there are CPUs. */
+static inline int bench_threads(void)
+{
+	const char *threads = getenv("THREADS");
+	return threads ? atoi(threads) : 0;
+}
+
+enum { PEAK_SIZE = 1024, PEAK_REPEAT = 4 };
+
+struct peak {
+	float *a, *b, *c;       /* c: one for each job */
+};
+
+static inline void peak_job(void *arg, int job)
+{
+	const struct peak *p = arg;
+	for (int i = 0; i < PEAK_REPEAT; i++)
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, PEAK_SIZE, PEAK_SIZE, PEAK_SIZE, 1, p->a,
+		    PEAK_SIZE, p->b, PEAK_SIZE, 0, p->c + (size_t)job * PEAK_SIZE * PEAK_SIZE, PEAK_SIZE);
+}
+
+/* FLOP/s of one large product a thread; the best of five. */
+static inline double sgemm_peak(struct pool *pool)
+{
+	const size_t n = (size_t)PEAK_SIZE * PEAK_SIZE, threads = (size_t)pool_threads(pool);
+	struct peak p = { mem_grow(NULL, n, sizeof(float)), mem_grow(NULL, n, sizeof(float)),
+		mem_grow(NULL, n * threads, sizeof(float)) };
+	double best = 0;
+	openblas_set_num_threads(1);
+	for (size_t i = 0; i < n; i++)
+		p.a[i] = p.b[i] = (float)(i % 13) - 6;
+	for (int i = 0; i < 5; i++) {
+		const double start = now_seconds();
+		pool_run(pool, peak_job, &p, (int)threads);
+		const double rate = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE * PEAK_REPEAT * (double)threads /
+		    (now_seconds() - start);
+		best = rate > best ? rate : best;
+	}
+	free(p.a);
+	free(p.b);
+	free(p.c);
+	return best;
+}
+
+#endif
