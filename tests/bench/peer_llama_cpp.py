@@ -83,6 +83,14 @@ def decode(model, threads, batch):
     return best
 
 
+def amx():
+    try:
+        with open("/proc/cpuinfo", encoding="ascii") as f:
+            return " amx_tile" in f.read()
+    except OSError:
+        return False
+
+
 def main():
     path, threads = sys.argv[1], int(sys.argv[2])
     quiet = lc.llama_log_callback(lambda level, text, data: None)
@@ -90,6 +98,8 @@ def main():
     lc.llama_backend_init()
     p = lc.llama_model_default_params()
     p.n_gpu_layers = 0
+    if amx():  # 0.3.36's AMX kernels crash on steps of several sequences
+        p.use_extra_bufts = False
     model = lc.llama_model_load_from_file(path.encode(), p)
     if not model:
         sys.exit("llama_cpp: cannot read " + path)
