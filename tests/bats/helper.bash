@@ -25,6 +25,8 @@ setup() {
 	export LC_ALL=C.UTF-8 MR_MODEL=$TINY PATH=$BIN:$PATH
 	make_tiny
 	cd "$BATS_TEST_TMPDIR" || return
+	# a file's own part
+	if declare -F prepare >/dev/null; then prepare; fi
 }
 
 # prompts N: N records with a prompt.

@@ -6,9 +6,12 @@ set -o pipefail
 
 rubric='Grade {{response}} as an answer to {{prompt}}. Score: X'
 
+prepare() {
+	printf %s "$rubric" >rubric
+}
+
 # chosen ID: a record with both choices; its judge asked with the file rubric.
 chosen() {
-	printf %s "$rubric" >rubric
 	jq -nc --arg id "$1" --arg tag "$(sha256sum <rubric | cut -c 1-16)" '{id: $id, prompt: "Say {{response}}.", category: "small talk",
 		responses: [{text: "Hello.", judgments: [{text: "Fine. Score: 4"}, {text: "Bad. Score: 1"}]}, {text: "Go away."}],
 		judge_template: $tag, actor: {chosen: 0, rejected: 1, rho: 0}, meta: {response: 0, battles: []},
