@@ -208,7 +208,7 @@ fields() {
 	jq -nc 'range(3000) | {id: "r\(.)", prompt: "Say hello to number \(.)."}' >in.jsonl
 	mr-sample -q -m "$TINY" -n 4 --max-tokens 400 -o out.jsonl in.jsonl &
 	local pid=$! rc=0
-	until [ -n "$(find . -name 'out.jsonl.part*')" ]; do sleep 0.05; done
+	while [ -z "$(find . -name 'out.jsonl.part*')" ] && kill -0 $pid; do sleep 0.05; done
 	kill -TERM $pid
 	wait $pid || rc=$?
 	[ "$rc" -eq 143 ]

@@ -144,12 +144,13 @@ int main(void)
 	struct err err;
 
 	model = model_open(path && *path ? path : "models/SmolLM2-135M-Instruct.Q4_1.gguf", NULL, &err);
+	if (pairs)
+		fclose(pairs);
 	if (!model) {
 		printf("ok - golden/dpo # SKIP the model is not there: %s\n", err.msg);
 		return 0;
 	}
 	if (pairs) {
-		fclose(pairs);
 		TEST(token_ids_of_all_pairs);
 	} else {
 		printf("ok - token_ids_of_all_pairs # SKIP golden/dpo is not there\n");
