@@ -1,13 +1,8 @@
 #include "model/gguf.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	MIN_KV = 8 + 4 + 1,                     /* bytes that the smallest one takes */
@@ -188,7 +183,7 @@ static int read_kvs(struct gguf *g, struct cursor *c, uint64_t n)
 
 	if (n > left(c) / MIN_KV)
 		return err_set(c->err, "truncated: %llu metadata values are announced in a file of %zu bytes",
-		    (unsigned long long)n, g->map_size);
+		    (unsigned long long)n, g->file.size);
 	if (!(g->kvs = mem_try(n, sizeof *g->kvs)))
 		return err_set(c->err, "not enough memory for %llu metadata values", (unsigned long long)n);
 	c->what = "metadata value";
@@ -265,11 +260,11 @@ static int place_tensor(struct gguf *g, struct gguf_tensor *t, size_t start, uin
 	if (__builtin_add_overflow(start, offset, &begin) || __builtin_add_overflow(begin, t->size, &end))
 		return err_set(err, "tensor \"%s\": impossible offset %llu", name.s,
 		    (unsigned long long)offset);
-	if (end > g->map_size)
+	if (end > g->file.size)
 		return err_set(err, "truncated: tensor \"%s\" ends at byte %llu, the file at %zu", name.s,
-		    (unsigned long long)end, g->map_size);
+		    (unsigned long long)end, g->file.size);
 	if (t->size)
-		t->data = g->map + begin;
+		t->data = g->file.data + begin;
 	return 0;
 }
 
@@ -292,7 +287,7 @@ static int read_tensors(struct gguf *g, struct cursor *c, uint64_t n)
 
 	if (n > left(c) / MIN_TENSOR)
 		return err_set(c->err, "truncated: %llu tensors are announced in a file of %zu bytes",
-		    (unsigned long long)n, g->map_size);
+		    (unsigned long long)n, g->file.size);
 	g->tensors = mem_try(n, sizeof *g->tensors);
 	offsets = mem_try(n, sizeof *offsets);
 	if (!g->tensors || !offsets) {
@@ -307,7 +302,7 @@ static int read_tensors(struct gguf *g, struct cursor *c, uint64_t n)
 	}
 	if (alignment(g, &align, c->err) != 0)
 		goto out;
-	start = ((size_t)(c->p - g->map) + align - 1) & ~(align - 1);
+	start = ((size_t)(c->p - g->file.data) + align - 1) & ~(align - 1);
 	for (size_t i = 0; i < n; i++)
 		if (place_tensor(g, &g->tensors[i], start, align, offsets[i], c->err) != 0)
 			goto out;
@@ -325,10 +320,10 @@ out:
 
 static int parse(struct gguf *g, struct err *err)
 {
-	struct cursor c = { g->map, g->map + g->map_size, "the header, value", 0, err };
+	struct cursor c = { g->file.data, g->file.data + g->file.size, "the header, value", 0, err };
 	uint64_t magic, version, ntensors, nkvs;
 
-	if (g->map_size < 4 || memcmp(g->map, "GGUF", 4) != 0)
+	if (g->file.size < 4 || memcmp(g->file.data, "GGUF", 4) != 0)
 		return err_set(err, "not a GGUF file");
 	c.nth = 1;
 	if (take(&c, 4, &magic) != 0 || take(&c, 4, &version) != 0)
@@ -346,37 +341,11 @@ static int parse(struct gguf *g, struct err *err)
 
 /* Not blocking, so that a named pipe is refused like other things that are
  * no files. */
-static int map_file(struct gguf *g, const char *path, struct err *err)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	void *map = MAP_FAILED;
-
-	if (fd < 0)
-		return err_sys(err, "cannot be opened");
-	if (fstat(fd, &st) != 0)
-		err_sys(err, "cannot be read");
-	else if (S_ISDIR(st.st_mode))
-		err_set(err, "is a directory, not a GGUF file");
-	else if (!S_ISREG(st.st_mode))
-		err_set(err, "is no regular file, so it cannot be mapped");
-	else if (st.st_size == 0)
-		err_set(err, "is empty, not a GGUF file");
-	else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-		err_sys(err, "cannot be mapped");
-	close(fd);
-	if (map == MAP_FAILED)
-		return -1;
-	g->map = map;
-	g->map_size = (size_t)st.st_size;
-	return 0;
-}
-
 struct gguf *gguf_open(const char *path, struct err *err)
 {
 	struct gguf *g = mem_zalloc(1, sizeof *g);
 
-	if (map_file(g, path, err) != 0 || parse(g, err) != 0) {
+	if (mapfile_open(&g->file, path, "a GGUF file", err) != 0 || parse(g, err) != 0) {
 		gguf_close(g);
 		return NULL;
 	}
@@ -387,8 +356,7 @@ void gguf_close(struct gguf *g)
 {
 	if (!g)
 		return;
-	if (g->map)
-		munmap((void *)(uintptr_t)g->map, g->map_size);
+	mapfile_close(&g->file);
 	free(g->kvs);
 	free(g->tensors);
 	arena_free(&g->names);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mapfile.h"
 #include "base/mem.h"
 #include "model/quant.h"
 
@@ -47,8 +48,7 @@ struct gguf {
 	size_t nkvs;
 	struct gguf_tensor *tensors;
 	size_t ntensors;
-	const unsigned char *map;
-	size_t map_size;
+	struct mapfile file;
 	uint32_t version;
 	struct arena names;     /* the tensors' */
 };

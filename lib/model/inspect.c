@@ -176,7 +176,7 @@ static void print_text(const struct info *f, const char *path, struct buf *b)
 	buf_printf(b, "%s\n  name            ", path);
 	add_shown(b, f->name, 200);
 	buf_adds(b, "\n  file            ");
-	add_bytes(b, f->g->map_size);
+	add_bytes(b, f->g->file.size);
 	buf_printf(b, ", GGUF version %u\n  architecture    ", (unsigned)f->g->version);
 	add_shown(b, f->arch, 64);
 	buf_adds(b, model_knows(f->arch) ? ", supported" : ", not supported");
@@ -236,7 +236,7 @@ static void print_json(const struct info *f, const char *path, struct buf *b)
 	buf_adds(b, "{\"file\":");
 	buf_json_string(b, path, strlen(path));
 	add_member(b, "name", f->name);
-	buf_printf(b, ",\"bytes\":%zu,\"version\":%u", f->g->map_size, (unsigned)f->g->version);
+	buf_printf(b, ",\"bytes\":%zu,\"version\":%u", f->g->file.size, (unsigned)f->g->version);
 	add_member(b, "architecture", f->arch);
 	for (int i = 0; i < NSIZES; i++)
 		buf_printf(b, ",\"%s\":%llu", sizes[i].name,
@@ -330,8 +330,8 @@ static void hash_mapping(const struct gguf *g, bool (*stopping)(void), char hex[
 	struct sha256 s;
 
 	sha256_init(&s);
-	for (size_t at = 0; at < g->map_size && !(stopping && stopping()); at += piece)
-		sha256_add(&s, g->map + at, g->map_size - at < piece ? g->map_size - at : piece);
+	for (size_t at = 0; at < g->file.size && !(stopping && stopping()); at += piece)
+		sha256_add(&s, g->file.data + at, g->file.size - at < piece ? g->file.size - at : piece);
 	sha256_end_hex(&s, hex);
 }
 

@@ -1,12 +1,8 @@
 #include "model/safetensors.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "model/json_file.h"
@@ -161,7 +157,7 @@ static int read_header(struct safetensors *s, const cJSON *header, const unsigne
 	return check_cover(s->v + first, s->n - first, data, size, err);
 }
 
-static int parse(struct safetensors *s, const struct safetensors_map *m, struct err *err)
+static int parse(struct safetensors *s, const struct mapfile *m, struct err *err)
 {
 	uint64_t len = 0;
 	cJSON *header;
@@ -170,49 +166,31 @@ static int parse(struct safetensors *s, const struct safetensors_map *m, struct 
 	if (m->size < 8)
 		return err_set(err, "no safetensors file: shorter than 8 bytes");
 	for (int i = 0; i < 8; i++)
-		len |= (uint64_t)m->p[i] << (8 * i);
+		len |= (uint64_t)m->data[i] << (8 * i);
 	if (len > m->size - 8)
 		return err_set(err, "truncated, or no safetensors file: a header of %llu bytes in a file of %zu",
 		    (unsigned long long)len, m->size);
 	if (len > LONGEST_HEADER)
 		return err_set(err, "a header of %llu bytes; %d are possible", (unsigned long long)len,
 		    LONGEST_HEADER);
-	if (!(header = json_object_parse((const char *)m->p + 8, (size_t)len, "the header", err)))
+	if (!(header = json_object_parse((const char *)m->data + 8, (size_t)len, "the header", err)))
 		return -1;
-	r = read_header(s, header, m->p + 8 + len, m->size - 8 - (size_t)len, err);
+	r = read_header(s, header, m->data + 8 + len, m->size - 8 - (size_t)len, err);
 	cJSON_Delete(header);
 	return r;
 }
 
-static int map_file(struct safetensors *s, const char *path, struct err *err)
+static int add_file(struct safetensors *s, const char *path, struct err *err)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	void *map = MAP_FAILED;
+	struct mapfile file;
 
-	if (fd < 0)
-		return err_sys(err, "cannot be opened");
-	if (fstat(fd, &st) != 0)
-		err_sys(err, "cannot be read");
-	else if (!S_ISREG(st.st_mode))
-		err_set(err, "is no regular file");
-	else if (st.st_size == 0)
-		err_set(err, "is empty");
-	else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-		err_sys(err, "cannot be mapped");
-	close(fd);
-	if (map == MAP_FAILED)
+	if (mapfile_open(&file, path, NULL, err) != 0)
 		return -1;
 	s->maps = mem_grow(s->maps, s->nmaps + 1, sizeof *s->maps);
 	s->files = mem_grow(s->files, s->nmaps + 1, sizeof *s->files);
-	s->maps[s->nmaps] = (struct safetensors_map){ map, (size_t)st.st_size };
+	s->maps[s->nmaps] = file;
 	s->files[s->nmaps++] = mem_strdup(strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
-	return 0;
-}
-
-static int add_file(struct safetensors *s, const char *path, struct err *err)
-{
-	return map_file(s, path, err) != 0 ? -1 : parse(s, &s->maps[s->nmaps - 1], err);
+	return parse(s, &file, err);
 }
 
 static int sort_names(struct safetensors *s, struct err *err)
@@ -313,7 +291,7 @@ void safetensors_close(struct safetensors *s)
 	if (!s)
 		return;
 	for (size_t i = 0; i < s->nmaps; i++) {
-		munmap((void *)(uintptr_t)s->maps[i].p, s->maps[i].size);
+		mapfile_close(&s->maps[i]);
 		free(s->files[i]);
 	}
 	free(s->maps);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mapfile.h"
 #include "base/mem.h"
 #include "model/quant.h"
 
@@ -31,10 +32,7 @@ struct safetensor {
 struct safetensors {
 	struct safetensor *v;           /* by name */
 	size_t n;
-	struct safetensors_map {
-		const unsigned char *p;
-		size_t size;
-	} *maps;
+	struct mapfile *maps;
 	size_t nmaps;
 	char **files;                   /* the names that were read, for a manifest; nmaps */
 	struct arena names;

@@ -437,7 +437,7 @@ static void check_tensors(const struct gguf *g)
 		CHECK(t->ndims == out_tensors[i].ndims);
 		CHECK(memcmp(t->dims, out_tensors[i].dims, sizeof t->dims) == 0);
 		CHECK(t->type == out_tensors[i].type);
-		CHECK(((const unsigned char *)t->data - g->map) % 32 == 0);
+		CHECK(((const unsigned char *)t->data - g->file.data) % 32 == 0);
 		dequantize_row(t->type, t->data, y, (size_t)gguf_elements(t));
 		for (int64_t k = 0; k < gguf_elements(t); k++)
 			CHECK_NEAR(y[k], (double)(k % 32 - 16) / 8, 0.008);
