@@ -30,6 +30,7 @@ struct engine {
 	float *gate, *up;               /* (F) */
 	float *cosine, *sine;           /* (rope_dims / 2) */
 	float *exact;                   /* a dequantised matrix; NULL: batch-invariant kernels */
+	struct matmul_room room;
 	int nrows;
 	struct row {
 		int seq, pos;
@@ -118,6 +119,7 @@ void engine_free(struct engine *e)
 	kv_free(e->kv);
 	free(e->scratch);
 	free(e->exact);
+	matmul_room_free(&e->room);
 	free(e);
 }
 
@@ -170,7 +172,7 @@ int engine_positions(const struct engine *e)
 static void products(struct engine *e, const struct matmul *p, int n, const float *x, int m)
 {
 	if (!e->exact) {
-		matmul_fixed_n(e->pool, p, n, x, m);
+		matmul_fixed_n(e->pool, &e->room, p, n, x, m);
 		return;
 	}
 	for (; n > 0; n--, p++) {

@@ -226,7 +226,8 @@ static void logits_are_those_of_plain_loops(void)
 		for (int i = 0; i < N; i++) {
 			forward(ids[i], i, wanted);
 			for (int t = 0; t < V; t++) {
-				CHECK_NEAR(logits[(size_t)i * V + (size_t)t], wanted[t], 2e-3);
+				/* the kernels round x to sixteen bits */
+				CHECK_NEAR(logits[(size_t)i * V + (size_t)t], wanted[t], path == 3 ? 2e-3 : 1e-2);
 				largest = fmax(largest, fabs(wanted[t]));
 			}
 		}

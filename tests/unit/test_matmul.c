@@ -20,6 +20,7 @@ enum { NTYPES = sizeof types / sizeof *types, NNAMES = sizeof names / sizeof *na
 
 static const char *best;        /* this CPU's */
 static struct pool *pool;
+static struct matmul_room room;
 static float x[MOST_M * MOST_COLS], y[MOST_M * MOST_ROWS], z[MOST_M * MOST_ROWS], row[MOST_COLS];
 static unsigned char bytes[MOST_ROWS * MOST_COLS * sizeof(float)];
 static struct gguf_tensor w;
@@ -77,6 +78,58 @@ static float in_order(const float *a, const float *b, int n)
 	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
+/* A block of 32 numbers as the header says x is rounded: |q| <= 32767. */
+static float rounded(const float *a, int *q)
+{
+	float most = 0;
+	for (int i = 0; i < 32; i++)
+		most = fmaxf(most, fabsf(a[i]));
+	for (int i = 0; i < 32; i++)
+		q[i] = (int)nearbyintf(a[i] * (32767 / most));
+	return most / 32767;
+}
+
+/* The sum of row j of w, whose blocks have a scale in front, and a minimum
+ * behind it where min is true, with a: integers first, blocks in order. */
+static float in_blocks(const float *a, int j, bool min)
+{
+	const size_t size = tensor_block_size(w.type);
+	const float *value = weight_row(j);
+	float sum = 0;
+	for (int k = 0; k < w.dims[0]; k += 32) {
+		const unsigned char *b = (const unsigned char *)w.data +
+		    (size_t)(j * w.dims[0] + k) / 32 * size;
+		const float d = f16_to_f32((uint16_t)(b[0] | b[1] << 8));
+		const float m = min ? f16_to_f32((uint16_t)(b[2] | b[3] << 8)) : 0;
+		int q[32], all = 0;
+		long products = 0;
+		const float dx = rounded(a + k, q);
+		for (int i = 0; i < 32; i++) {
+			products += lrint(((double)value[k + i] - (double)m) / (double)d) * q[i];
+			all += q[i];
+		}
+		sum = fmaf((float)products, d * dx, sum);
+		if (min)
+			sum = fmaf(m, dx * (float)all, sum);
+	}
+	return sum;
+}
+
+/* What rounding x may change in a sum with b: half a unit of its block each. */
+static double from_rounding(const float *a, const float *b, int n)
+{
+	double most = 0, sum = 0;
+	for (int k = 0; k < n; k++) {
+		if (k % 32 == 0) {
+			most = 0;
+			for (int i = 0; i < 32; i++)
+				most = fmax(most, fabs((double)a[k + i]));
+		}
+		sum += most / 32767 / 2 * fabs((double)b[k]);
+	}
+	return sum;
+}
+
 static double in_double(const float *a, const float *b, int n)
 {
 	double s = 0;
@@ -104,16 +157,21 @@ static void every_kernel_sums_in_the_promised_order(void)
 				if (matmul_force(names[k]) != 0)
 					continue;
 				const bool fused = strcmp(names[k], "portable") != 0;
-				matmul_fixed(pool, y, MOST_ROWS, x, m, &w);
+				const bool quantised = tensor_block_len(types[t]) > 1;
+				const bool min = types[t] == TENSOR_Q4_1 || types[t] == TENSOR_Q5_1;
+				matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
 				for (int j = 0; j < rows; j++) {
 					const float *wj = weight_row(j);
 					for (int i = 0; i < m; i++) {
 						const float got = y[i * MOST_ROWS + j];
-						if (fused)
+						if (fused && !quantised)
 							CHECK(got == in_order(x + i * cols, wj, cols));
+						else if (fused && tensor_block_len(types[t]) == 32)
+							CHECK(got == in_blocks(x + i * cols, j, min));
 						/* relative to what is added up */
 						CHECK_NEAR(got, in_double(x + i * cols, wj, cols),
-						    1e-5 * sqrt(cols) * 4);
+						    1e-5 * sqrt(cols) * 4 +
+						    (quantised ? from_rounding(x + i * cols, wj, cols) : 0));
 					}
 				}
 			}
@@ -130,7 +188,7 @@ static void columns_need_no_multiple_of_sixteen(void)
 		for (int k = 0; k < NNAMES; k++) {
 			if (matmul_force(names[k]) != 0)
 				continue;
-			matmul_fixed(pool, y, MOST_ROWS, x, m, &w);
+			matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
 			for (int i = 0; i < m * rows; i++) {
 				const float *xi = x + i / rows * cols, *wj = weight_row(i % rows);
 				const float got = y[i / rows * MOST_ROWS + i % rows];
@@ -144,19 +202,23 @@ static void columns_need_no_multiple_of_sixteen(void)
 
 static void a_row_is_the_same_in_every_batch(void)
 {
-	const int rows = 50, cols = 1536;
+	const int rows = 50, cols = 1536;        /* three chunks, four panels */
 	for (int k = 0; k < NNAMES; k++) {
 		if (matmul_force(names[k]) != 0)
 			continue;
-		make_weights(TENSOR_Q4_1, rows, cols);
-		make_x(MOST_M, cols);
-		matmul_fixed(pool, y, MOST_ROWS, x, MOST_M, &w);
-		for (int m = 1; m <= 9; m++)
-			for (int i = 0; i + m <= MOST_M; i += 8) {
-				matmul_fixed(pool, z, MOST_ROWS, x + i * cols, m, &w);
-				for (int r = 0; r < m; r++)
-					CHECK(same(z + r * MOST_ROWS, y + (i + r) * MOST_ROWS, (size_t)rows));
-			}
+		for (int t = 0; t < NTYPES; t++) {
+			if (!tensor_readable(types[t]))
+				continue;
+			make_weights(types[t], rows, cols);
+			make_x(MOST_M, cols);
+			matmul_fixed(pool, &room, y, MOST_ROWS, x, MOST_M, &w);
+			for (int m = 1; m <= 13; m++)
+				for (int i = 0; i + m <= MOST_M; i += 17) {
+					matmul_fixed(pool, &room, z, MOST_ROWS, x + i * cols, m, &w);
+					for (int r = 0; r < m; r++)
+						CHECK(same(z + r * MOST_ROWS, y + (i + r) * MOST_ROWS, (size_t)rows));
+				}
+		}
 	}
 }
 
@@ -167,15 +229,15 @@ static void threads_and_several_products_at_once_change_nothing(void)
 	matmul_force(best);
 	make_weights(TENSOR_Q8_0, rows, cols);
 	make_x(m, cols);
-	matmul_fixed(pool, y, MOST_ROWS, x, m, &w);
-	matmul_fixed(two, z, MOST_ROWS, x, m, &w);
+	matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
+	matmul_fixed(two, &room, z, MOST_ROWS, x, m, &w);
 	for (int i = 0; i < m; i++)
 		CHECK(same(y + i * MOST_ROWS, z + i * MOST_ROWS, (size_t)rows));
 	struct gguf_tensor some = w;
 	some.dims[1] = 30;
 	const struct matmul both[] = { { z, MOST_ROWS, &some }, { z + 30, MOST_ROWS, &some } };
 	memset(z, 0, sizeof z);
-	matmul_fixed_n(five, both, 2, x, m);
+	matmul_fixed_n(five, &room, both, 2, x, m);
 	for (int i = 0; i < m; i++) {
 		CHECK(same(y + i * MOST_ROWS, z + i * MOST_ROWS, 30));
 		CHECK(same(y + i * MOST_ROWS, z + i * MOST_ROWS + 30, 30));
@@ -197,9 +259,9 @@ static void avx2_and_avx512_give_the_same_bits(void)
 		make_weights(types[t], rows, cols);
 		make_x(m, cols);
 		matmul_force("avx512");
-		matmul_fixed(pool, y, MOST_ROWS, x, m, &w);
+		matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
 		CHECK(matmul_force("avx2") == 0);
-		matmul_fixed(pool, z, MOST_ROWS, x, m, &w);
+		matmul_fixed(pool, &room, z, MOST_ROWS, x, m, &w);
 		for (int i = 0; i < m; i++)
 			CHECK(same(y + i * MOST_ROWS, z + i * MOST_ROWS, (size_t)rows));
 	}
@@ -262,10 +324,36 @@ static void the_reference_agrees(void)
 	matmul_force(best);
 	make_weights(TENSOR_Q4_1, rows, cols);
 	make_x(m, cols);
-	matmul_fixed(pool, y, MOST_ROWS, x, m, &w);
+	matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
 	matmul_blas(z, MOST_ROWS, x, m, &w, scratch);
-	for (int i = 0; i < m * MOST_ROWS; i++)
-		CHECK_NEAR(y[i], z[i], 1e-4);
+	for (int i = 0; i < m; i++)
+		for (int j = 0; j < rows; j++)
+			CHECK_NEAR(y[i * MOST_ROWS + j], z[i * MOST_ROWS + j],
+			    1e-4 + from_rounding(x + i * cols, weight_row(j), cols));
+}
+
+/* What is not a number makes nothing but its own rows no number; a block of
+ * zeros is exactly 0; tiny numbers, which no scale can hold, are 0. */
+static void strange_numbers_stay_in_their_rows(void)
+{
+	const int rows = 19, cols = 576, m = 5;
+	for (int k = 0; k < NNAMES; k++) {
+		if (matmul_force(names[k]) != 0)
+			continue;
+		make_weights(TENSOR_Q4_0, rows, cols);
+		make_x(m, cols);
+		x[0 * cols + 40] = NAN;
+		x[1 * cols + 575] = INFINITY;
+		memset(x + 2 * cols, 0, (size_t)cols * sizeof *x);
+		for (int i = 0; i < cols; i++)
+			x[3 * cols + i] = 1e-38f;
+		matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
+		for (int j = 0; j < rows; j++) {
+			CHECK(isnan(y[j]) && isnan(y[MOST_ROWS + j]));
+			CHECK(y[2 * MOST_ROWS + j] == 0 && y[3 * MOST_ROWS + j] == 0);
+			CHECK_NEAR(y[4 * MOST_ROWS + j], in_double(x + 4 * cols, weight_row(j), cols), 1e-3);
+		}
+	}
 }
 
 static void kernels_are_forced_by_name(void)
@@ -287,7 +375,9 @@ int main(void)
 	TEST(avx2_and_avx512_give_the_same_bits);
 	TEST(unpacked_weights_are_those_of_dequantize_row);
 	TEST(the_reference_agrees);
+	TEST(strange_numbers_stay_in_their_rows);
 	TEST(kernels_are_forced_by_name);
+	matmul_room_free(&room);
 	pool_free(pool);
 	return tests_done();
 }

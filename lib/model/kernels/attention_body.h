@@ -8,7 +8,7 @@
  * number of positions. A score is summed over d in order, lanes being
  * positions; an output element over positions in order, lanes being d.
  */
-#include <math.h>
+
 
 enum { HEADS_AT_ONCE = 4, VECS = 2 };
 

@@ -1,6 +1,6 @@
 /*
  * What one instruction set offers; private to lib/model. Three builds of the
- * same two bodies (matmul_body.h, attention_body.h) on lanes_*.h.
+ * same bodies (matmul_body.h, integer_body.h, attention_body.h) on lanes_*.h.
  *
  * AVX-512 and AVX2 do the same fused operations lane by lane and give the
  * same bits. The portable build multiplies, rounds and adds where the
@@ -32,12 +32,25 @@ struct attend {
 	float scale;
 };
 
+/* x as integers, for quantised weights: x[k] ~ q[k] * scale[k / 32]. */
+struct rounded {
+	int16_t *q;             /* (m, cols), |q| <= 32767; of each four columns 0, 2, 1, 3 */
+	float *scale, *sum;     /* (m, cols / 32): scale, scale * the block's sum of q */
+};
+
 struct kernels {
 	const char *name;
-	int panel_rows;         /* rows of w that panel takes at most */
-	/* Rows [row, row + rows) of w times m <= STRIPE rows of x. */
+	/* Weights that are floating-point numbers: rows [row, row + rows) of w,
+	 * at most panel_rows, times m <= STRIPE rows of x. */
+	int panel_rows;
 	void (*panel)(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row,
 	    int rows);
+	/* Quantised weights: the same with rows [x0, x0 + m) of x. */
+	int int_panel_rows;
+	void (*int_panel)(float *y, size_t ldy, const struct rounded *x, int x0, int m,
+	    const struct gguf_tensor *w, int64_t row, int rows);
+	/* Sets a row of x. */
+	void (*round_row)(const struct rounded *x, int row, const float *from, size_t cols);
 	/* dequantize_row, the same values. */
 	void (*unpack)(enum tensor_type type, const void *src, float *dst, size_t n);
 	void (*attend)(const struct attend *a);

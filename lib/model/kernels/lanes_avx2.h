@@ -2,12 +2,19 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "model/kernels/round_avx2.h"
+
 #define LANES 8
 #define TILE_M 2        /* 2 x 6 accumulators of 16 registers */
 #define TILE_N 6
+#define ROW_VECS 2      /* of integers: 2 x 6 accumulators */
+#define INT_TILE 6
 
 typedef __m256 vec;
 typedef int ivec __attribute__((vector_size(32)));
+typedef unsigned uivec __attribute__((vector_size(32)));
+typedef short hvec __attribute__((vector_size(32)));
+typedef unsigned short uhvec __attribute__((vector_size(32)));
 
 static inline vec v_load(const float *p)
 {
@@ -62,4 +69,50 @@ static inline void v_store_i8(float *p, __m128i b, vec d, vec m)
 	_mm256_storeu_ps(p, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)), d, m));
 	b = _mm_srli_si128(b, 8);
 	_mm256_storeu_ps(p + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)), d, m));
+}
+
+/* Half floats, in the low halves of the lanes. */
+static inline vec v_from_f16(uivec h)
+{
+	const __m256i a = _mm256_packus_epi32((__m256i)h, (__m256i)h);
+	return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(a, 8)));
+}
+
+/* Two numbers, in every lane. */
+static inline hvec h_pair(const int16_t *p)
+{
+	int pair;
+	memcpy(&pair, p, sizeof pair);
+	return (hvec)_mm256_set1_epi32(pair);
+}
+
+/* Each lane's two products, added to c. */
+static inline ivec h_madd(hvec a, hvec b, ivec c)
+{
+	return c + (ivec)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+}
+
+/* Four bytes at the offset from each of eight pointers. */
+static inline uivec gather1(const unsigned char *const *p, size_t offset)
+{
+	int v[8];
+	for (int i = 0; i < 8; i++)
+		memcpy(&v[i], p[i] + offset, sizeof v[i]);
+	return (uivec)_mm256_setr_epi32(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+}
+
+/* Sixteen bytes: v[i] has bytes 4 i … 4 i + 3 of each. */
+static inline void gather4(const unsigned char *const *p, size_t offset, uhvec v[4])
+{
+	__m256i r[4];
+	for (int i = 0; i < 4; i++)
+		r[i] = _mm256_inserti128_si256(
+		    _mm256_castsi128_si256(_mm_loadu_si128((const void *)(p[i] + offset))),
+		    _mm_loadu_si128((const void *)(p[i + 4] + offset)), 1);
+	const __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
+	const __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
+	v[0] = (uhvec)_mm256_unpacklo_epi64(a, c);
+	v[1] = (uhvec)_mm256_unpackhi_epi64(a, c);
+	v[2] = (uhvec)_mm256_unpacklo_epi64(b, d);
+	v[3] = (uhvec)_mm256_unpackhi_epi64(b, d);
 }

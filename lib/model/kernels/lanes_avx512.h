@@ -2,12 +2,19 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "model/kernels/round_avx2.h"
+
 #define LANES 16
 #define TILE_M 4        /* 4 x 6 accumulators of 32 registers */
 #define TILE_N 6
+#define ROW_VECS 2      /* of integers: 2 x 12 accumulators */
+#define INT_TILE 12
 
 typedef __m512 vec;
 typedef int ivec __attribute__((vector_size(64)));
+typedef unsigned uivec __attribute__((vector_size(64)));
+typedef short hvec __attribute__((vector_size(64)));
+typedef unsigned short uhvec __attribute__((vector_size(64)));
 
 static inline vec v_load(const float *p)
 {
@@ -60,4 +67,61 @@ static inline vec v_set1_f16(const void *p)
 static inline void v_store_i8(float *p, __m128i b, vec d, vec m)
 {
 	_mm512_storeu_ps(p, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)), d, m));
+}
+
+/* Half floats, in the low halves of the lanes. */
+static inline vec v_from_f16(uivec h)
+{
+	return _mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)h));
+}
+
+/* Two numbers, in every lane. */
+static inline hvec h_pair(const int16_t *p)
+{
+	int pair;
+	memcpy(&pair, p, sizeof pair);
+	return (hvec)_mm512_set1_epi32(pair);
+}
+
+/* Each lane's two products, added to c. */
+static inline ivec h_madd(hvec a, hvec b, ivec c)
+{
+#ifdef __AVX512VNNI__
+	return (ivec)_mm512_dpwssd_epi32((__m512i)c, (__m512i)a, (__m512i)b);
+#else
+	return c + (ivec)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#endif
+}
+
+/* Four bytes at the offset from each of sixteen pointers. */
+static inline uivec gather1(const unsigned char *const *p, size_t offset)
+{
+	int v[16];
+	for (int i = 0; i < 16; i++)
+		memcpy(&v[i], p[i] + offset, sizeof v[i]);
+	return (uivec)_mm512_setr_epi32(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11],
+	    v[12], v[13], v[14], v[15]);
+}
+
+static inline __m128i sixteen_bytes(const unsigned char *p)
+{
+	return _mm_loadu_si128((const void *)p);
+}
+
+/* Sixteen bytes: v[i] has bytes 4 i … 4 i + 3 of each. */
+static inline void gather4(const unsigned char *const *p, size_t offset, uhvec v[4])
+{
+	__m512i r[4];
+	for (int i = 0; i < 4; i++) {
+		r[i] = _mm512_castsi128_si512(sixteen_bytes(p[i] + offset));
+		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p[i + 4] + offset), 1);
+		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p[i + 8] + offset), 2);
+		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p[i + 12] + offset), 3);
+	}
+	const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
+	const __m512i c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);
+	v[0] = (uhvec)_mm512_unpacklo_epi64(a, c);
+	v[1] = (uhvec)_mm512_unpackhi_epi64(a, c);
+	v[2] = (uhvec)_mm512_unpacklo_epi64(b, d);
+	v[3] = (uhvec)_mm512_unpackhi_epi64(b, d);
 }

@@ -1,51 +1,117 @@
 #include "model/kernels/matmul.h"
 
 #include <cblas.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "model/kernels/kernels.h"
 
-enum { PANELS = 4 };    /* of a tensor, in one job: some ten microseconds of work */
+enum {
+	JOB_ROWS = 32,          /* of a tensor, in one job: some microseconds of work */
+	FEW_ROWS = 4,           /* up to so many rows of x are rounded on the caller's thread */
+};
 
 struct run {
 	const struct matmul *p;
 	int n, m;
 	const float *x;
+	struct rounded rounded;         /* x, where a product's weights are integers */
 	const struct kernels *k;
-	int jobs;               /* for one stripe of x */
+	int jobs;                       /* for one stripe of x */
 };
+
+static bool integers(const struct gguf_tensor *w)
+{
+	return tensor_block_len(w->type) > 1;
+}
+
+/* Rows of a tensor in one job: whole panels. */
+static int64_t job_rows(const struct run *r, int i)
+{
+	const int panel = integers(r->p[i].w) ? r->k->int_panel_rows : r->k->panel_rows;
+	return (JOB_ROWS + panel - 1) / panel * panel;
+}
 
 static int jobs_of(const struct run *r, int i)
 {
-	const int64_t rows = (int64_t)r->k->panel_rows * PANELS;
+	const int64_t rows = job_rows(r, i);
 	return (int)((r->p[i].w->dims[1] + rows - 1) / rows);
 }
 
 static void run_job(void *arg, int job)
 {
 	const struct run *r = arg;
+	const struct kernels *k = r->k;
 	const int x0 = job / r->jobs * STRIPE, m = r->m - x0 < STRIPE ? r->m - x0 : STRIPE;
 	int i = 0;
 	job %= r->jobs;
 	for (int jobs; job >= (jobs = jobs_of(r, i)); i++)
 		job -= jobs;
 	const struct matmul *p = &r->p[i];
-	const int64_t rows = p->w->dims[1], panel = r->k->panel_rows, begin = job * panel * PANELS;
-	for (int64_t row = begin; row < begin + panel * PANELS && row < rows; row += panel)
-		r->k->panel(p->y + (size_t)x0 * p->ldy + row, p->ldy, r->x + x0 * p->w->dims[0], m, p->w, row,
-		    (int)(rows - row < panel ? rows - row : panel));
+	const bool ints = integers(p->w);
+	const int64_t panel = ints ? k->int_panel_rows : k->panel_rows;
+	int64_t row = job * job_rows(r, i), end = row + job_rows(r, i);
+	end = end < p->w->dims[1] ? end : p->w->dims[1];
+	for (; row < end; row += panel) {
+		const int rows = (int)(end - row < panel ? end - row : panel);
+		float *y = p->y + (size_t)x0 * p->ldy + row;
+		if (ints)
+			k->int_panel(y, p->ldy, &r->rounded, x0, m, p->w, row, rows);
+		else
+			k->panel(y, p->ldy, r->x + x0 * p->w->dims[0], m, p->w, row, rows);
+	}
 }
 
-void matmul_fixed_n(struct pool *pool, const struct matmul *p, int n, const float *x, int m)
+static void round_job(void *arg, int row)
+{
+	const struct run *r = arg;
+	const size_t cols = (size_t)r->p->w->dims[0];
+	r->k->round_row(&r->rounded, row, r->x + (size_t)row * cols, cols);
+}
+
+static void make_room(struct matmul_room *room, struct run *r)
+{
+	const size_t n = (size_t)r->m * (size_t)r->p->w->dims[0];
+	const size_t size = n * sizeof(int16_t) + 2 * n / 32 * sizeof(float);
+	if (room->size < size) {
+		free(room->memory);
+		room->memory = mem_grow(NULL, size, 1);
+		room->size = size;
+	}
+	r->rounded.scale = room->memory;
+	r->rounded.sum = r->rounded.scale + n / 32;
+	r->rounded.q = (int16_t *)(r->rounded.sum + n / 32);
+}
+
+void matmul_room_free(struct matmul_room *room)
+{
+	free(room->memory);
+	*room = (struct matmul_room){ 0 };
+}
+
+void matmul_fixed_n(struct pool *pool, struct matmul_room *room, const struct matmul *p, int n, const float *x, int m)
 {
 	struct run r = { .p = p, .n = n, .m = m, .x = x, .k = kernels() };
-	for (int i = 0; i < n; i++)
+	bool ints = false;
+	for (int i = 0; i < n; i++) {
 		r.jobs += jobs_of(&r, i);
+		ints |= integers(p[i].w);
+	}
+	if (ints) {
+		make_room(room, &r);
+		if (m > FEW_ROWS)
+			pool_run(pool, round_job, &r, m);
+		else
+			for (int i = 0; i < m; i++)
+				round_job(&r, i);
+	}
 	pool_run(pool, run_job, &r, r.jobs * ((m + STRIPE - 1) / STRIPE));
 }
 
-void matmul_fixed(struct pool *pool, float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w)
+void matmul_fixed(struct pool *pool, struct matmul_room *room, float *y, size_t ldy, const float *x, int m,
+    const struct gguf_tensor *w)
 {
-	matmul_fixed_n(pool, &(struct matmul){ y, ldy, w }, 1, x, m);
+	matmul_fixed_n(pool, room, &(struct matmul){ y, ldy, w }, 1, x, m);
 }
 
 void matmul_blas(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, float *scratch)

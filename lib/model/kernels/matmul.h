@@ -2,11 +2,15 @@
  * y = x w^T for weights of any tensor type: x (m, cols), w (rows, cols),
  * y (m, ldy >= rows).
  *
- * matmul_fixed: every output element is the same sum in the same order
- * (sixteen partial sums over k mod 16, added as a fixed tree), whatever m,
- * the tile, the thread or the vector width: batch-invariant.
- * AVX-512 and AVX2 give the same bits; the portable build's last bits differ
- * where the compiler's target has no fused multiply-add.
+ * matmul_fixed: every output element is the same sum in the same order,
+ * whatever m, the tile or the thread: batch-invariant. AVX-512 and AVX2 give
+ * the same bits; the portable build's last bits differ where the compiler's
+ * target has no fused multiply-add.
+ *   Types F32, F16, BF16: sixteen partial sums over k mod 16, added as a fixed
+ * tree.
+ *   Quantised types: x is rounded to sixteen bits, with a scale for each 32
+ * columns; a block's sum is an integer, and blocks are added in order (see
+ * integer_body.h). That is some 2^-16 of a block's largest number away from x.
  * matmul_blas: dequantises and calls cblas_sgemm: the plain reference.
  */
 #ifndef MR_MODEL_KERNELS_MATMUL_H
@@ -21,10 +25,18 @@ struct matmul {
 	const struct gguf_tensor *w;
 };
 
-void matmul_fixed(struct pool *pool, float *y, size_t ldy, const float *x, int m,
-    const struct gguf_tensor *w);
+/* Where x is rounded: zero-initialised, grows, serves one product at a time. */
+struct matmul_room {
+	void *memory;
+	size_t size;
+};
+void matmul_room_free(struct matmul_room *room);
+
 /* Several products of the same x, in one run of the pool. */
-void matmul_fixed_n(struct pool *pool, const struct matmul *p, int n, const float *x, int m);
+void matmul_fixed_n(struct pool *pool, struct matmul_room *room, const struct matmul *p, int n, const float *x,
+    int m);
+void matmul_fixed(struct pool *pool, struct matmul_room *room, float *y, size_t ldy, const float *x, int m,
+    const struct gguf_tensor *w);
 /* scratch: rows * cols floats */
 void matmul_blas(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, float *scratch);
 

@@ -1,0 +1,463 @@
+/*
+ * Products of quantised weights, for one instruction set: included once by
+ * each cpu_*.c after matmul_body.h.
+ *
+ * Weights are small integers times a scale a block, some with a minimum. x
+ * comes as sixteen-bit integers with a scale for each 32 columns (struct
+ * rounded), so that a block's sum of products is an integer: exact, in any
+ * order. An output element is, block after block from 0,
+ *
+ *     y = fma(sum, weight's scale * x's scale, y)
+ *     y = fma(weight's minimum, x's sum, y)       in types that have one
+ *
+ * the same for every tile, batch, thread and vector width. Lanes are rows of
+ * w: a panel (PANEL rows, INT_CHUNK columns) is unpacked from the file's own
+ * blocks, transposed, into a buffer that stays in the first-level cache while
+ * all rows of x pass by. A lane has two columns side by side, which one
+ * instruction multiplies and adds: of each group of four 0 and 2, then 1 and
+ * 3, for so bytes fall apart with shifts alone.
+ */
+#include <math.h>
+
+enum {
+	PANEL = ROW_VECS * LANES,
+	INT_CHUNK = 512,        /* columns; a multiple of every block's length */
+	HALF = 2 * LANES,       /* numbers in a vector of halves of lanes */
+	GROUP = 2 * ROW_VECS * HALF,    /* numbers of a group's four columns */
+};
+
+struct weights {
+	const unsigned char *at[PANEL];         /* the rows, where the chunk begins */
+	const unsigned char *ahead;             /* of memory that will be wanted soon */
+	_Alignas(64) int16_t w[INT_CHUNK / 4 * GROUP];
+	_Alignas(64) float scale[INT_CHUNK / 16][PANEL];
+	_Alignas(64) float min[INT_CHUNK / 32][PANEL];
+};
+
+/* The columns of a group: 0 and 2, 1 and 3; of the rows of one vector. */
+struct group {
+	uhvec even, odd;
+};
+
+INLINE struct group low_halves(uhvec bytes)
+{
+	return (struct group){ bytes & 15, bytes >> 8 & 15 };
+}
+
+INLINE struct group high_halves(uhvec bytes)
+{
+	return (struct group){ bytes >> 4 & 15, bytes >> 12 };
+}
+
+/*
+ * Where the numbers of one vector of rows go: into the buffer, or, where
+ * x has one row only (one is not NULL: a constant of the inlined code), at
+ * once into the sum of their block. The scales are in the buffer anyway.
+ */
+struct one_row {
+	const int16_t *q;
+	const float *scale, *sum;       /* one for each 32 columns */
+	float *acc;                     /* (PANEL) */
+};
+
+/* Group g of the vector of rows j, each number less off; s: its block's sum. */
+INLINE void put(struct weights *b, int j, const struct one_row *one, int g, struct group x, unsigned short off,
+    ivec *s)
+{
+	x.even -= off;
+	x.odd -= off;
+	if (one) {
+		*s = h_madd(h_pair(one->q + 4 * g), (hvec)x.even, *s);
+		*s = h_madd(h_pair(one->q + 4 * g + 2), (hvec)x.odd, *s);
+	} else {
+		int16_t *w = b->w + g * GROUP + j * HALF;
+		memcpy(w, &x.even, sizeof x.even);
+		memcpy(w + ROW_VECS * HALF, &x.odd, sizeof x.odd);
+	}
+}
+
+/* A block is at its end: its sum, with scale i, and its minimum, which are
+ * those of x's block, are added. */
+INLINE void finish(const struct weights *b, int j, const struct one_row *one, size_t i, size_t block, bool min, ivec s)
+{
+	if (!one)
+		return;
+	float *y = one->acc + j * LANES;
+	vec a = v_fma(__builtin_convertvector(s, vec), v_load(b->scale[i] + j * LANES) * v_set1(one->scale[block]),
+	    v_load(y));
+	if (min)
+		a = v_fma(v_load(b->min[block] + j * LANES), v_set1(one->sum[block]), a);
+	v_store(y, a);
+}
+
+/* Weights come from memory once a step, while nothing else waits there: with
+ * each block of n bytes as many are asked for, a panel ahead. */
+INLINE void fetch_ahead_rows(struct weights *b, size_t n)
+{
+	for (size_t i = 0; i < n * LANES; i += 64)
+		__builtin_prefetch(b->ahead + i);
+	b->ahead += n * LANES;
+}
+
+/* A block's scales, half floats, and minima behind them. */
+INLINE void put_scales(struct weights *b, int j, size_t block, size_t at, bool min)
+{
+	const uivec d = gather1(b->at + j * LANES, at);
+	v_store(b->scale[block] + j * LANES, v_from_f16(d & 0xffff));
+	if (min)
+		v_store(b->min[block] + j * LANES, v_from_f16(d >> 16));
+}
+
+INLINE void rows_q4(struct weights *b, int j, const struct one_row *one, size_t n, bool min)
+{
+	const size_t header = min ? 4 : 2;
+	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 16) {
+		ivec s = { 0 };
+		uhvec v[4];
+		fetch_ahead_rows(b, header + 16);
+		put_scales(b, j, block, at, min);
+		gather4(b->at + j * LANES, at + header, v);
+		UNROLL
+		for (int i = 0; i < 4; i++) {
+			put(b, j, one, (int)block * 8 + i, low_halves(v[i]), min ? 0 : 8, &s);
+			put(b, j, one, (int)block * 8 + 4 + i, high_halves(v[i]), min ? 0 : 8, &s);
+		}
+		finish(b, j, one, block, block, min, s);
+	}
+}
+
+INLINE void rows_q8_0(struct weights *b, int j, const struct one_row *one, size_t n)
+{
+	for (size_t block = 0, at = 0; block < n / 32; block++, at += 34) {
+		ivec s = { 0 };
+		uhvec v[8];
+		fetch_ahead_rows(b, 34);
+		put_scales(b, j, block, at, false);
+		gather4(b->at + j * LANES, at + 2, v);
+		gather4(b->at + j * LANES, at + 18, v + 4);
+		UNROLL
+		for (int i = 0; i < 8; i++)
+			put(b, j, one, (int)block * 8 + i, (struct group){
+				(uhvec)((hvec)(v[i] << 8) >> 8), (uhvec)((hvec)v[i] >> 8) }, 0, &s);
+		finish(b, j, one, block, block, false, s);
+	}
+}
+
+/* Adds each number's fifth bit: those of the group are the lowest four of bits. */
+INLINE struct group with_fifth(struct group x, uivec bits)
+{
+	x.even |= (uhvec)((bits << 4 & 0x10) | (bits << 18 & 0x100000));
+	x.odd |= (uhvec)((bits << 3 & 0x10) | (bits << 17 & 0x100000));
+	return x;
+}
+
+INLINE void rows_q5(struct weights *b, int j, const struct one_row *one, size_t n, bool min)
+{
+	const size_t header = min ? 4 : 2;
+	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 20) {
+		ivec s = { 0 };
+		uhvec v[4];
+		fetch_ahead_rows(b, header + 20);
+		put_scales(b, j, block, at, min);
+		const uivec bits = gather1(b->at + j * LANES, at + header);
+		gather4(b->at + j * LANES, at + header + 4, v);
+		UNROLL
+		for (int i = 0; i < 4; i++) {
+			put(b, j, one, (int)block * 8 + i, with_fifth(low_halves(v[i]), bits >> 4 * i),
+			    min ? 0 : 16, &s);
+			put(b, j, one, (int)block * 8 + 4 + i, with_fifth(high_halves(v[i]), bits >> (16 + 4 * i)),
+			    min ? 0 : 16, &s);
+		}
+		finish(b, j, one, block, block, min, s);
+	}
+}
+
+/* Eight scales times d and eight minima times -dmin: exact, at 17 bits. */
+INLINE void put_k_scales(struct weights *b, int j, size_t block, size_t at)
+{
+	for (int r = j * LANES; r < (j + 1) * LANES; r++) {
+		const unsigned char *src = b->at[r] + at, *s = src + 4;
+		const float d = f16_to_f32((uint16_t)(src[0] | src[1] << 8));
+		const float dmin = -f16_to_f32((uint16_t)(src[2] | src[3] << 8));
+		for (size_t i = block; i < block + 4; i++, s++) {
+			b->scale[i][r] = d * (float)(s[0] & 63);
+			b->scale[i + 4][r] = d * (float)((s[8] & 15) | s[0] >> 6 << 4);
+			b->min[i][r] = dmin * (float)(s[4] & 63);
+			b->min[i + 4][r] = dmin * (float)(s[8] >> 4 | s[4] >> 6 << 4);
+		}
+	}
+}
+
+/* Of each byte the bit s, as the fifth of a number. */
+INLINE struct group with_bit(struct group x, uhvec bytes, int s)
+{
+	x.even |= (bytes >> s & 1) << 4;
+	x.odd |= (bytes >> (8 + s) & 1) << 4;
+	return x;
+}
+
+/* 256 numbers are four times 32 low halves of bytes, then their high ones;
+ * fifth bits, where there are any, are a bit of each of 32 bytes in front. */
+INLINE void rows_k(struct weights *b, int j, const struct one_row *one, size_t n, bool fifth)
+{
+	const unsigned char *const *rows = b->at + j * LANES;
+	for (size_t first = 0, at = 0; first < n / 32; first += 8, at += 128) {
+		fetch_ahead_rows(b, fifth ? 176 : 144);
+		put_k_scales(b, j, first, at);
+		at += 16;
+		const size_t bits = at;
+		at += fifth ? 32 : 0;
+		for (size_t c = 0; c < 4; c++) {
+			const size_t block = first + 2 * c;
+			const int bit = 2 * (int)c;
+			ivec low = { 0 }, high = { 0 };
+			uhvec v[8], u[8] = { { 0 } };
+			gather4(rows, at + 32 * c, v);
+			gather4(rows, at + 32 * c + 16, v + 4);
+			if (fifth) {
+				gather4(rows, bits, u);
+				gather4(rows, bits + 16, u + 4);
+			}
+			UNROLL
+			for (int i = 0; i < 8; i++) {
+				const int g = (int)block * 8 + i;
+				put(b, j, one, g, with_bit(low_halves(v[i]), u[i], bit), 0, &low);
+				put(b, j, one, g + 8, with_bit(high_halves(v[i]), u[i], bit + 1), 0, &high);
+			}
+			finish(b, j, one, block, block, true, low);
+			finish(b, j, one, block + 1, block + 1, true, high);
+		}
+	}
+}
+
+/* Two more bits of each number: bits s and s + 1 of each byte. */
+INLINE struct group with_two(struct group x, uhvec bytes, int s)
+{
+	x.even |= (bytes >> s & 3) << 4;
+	x.odd |= (bytes >> (8 + s) & 3) << 4;
+	return x;
+}
+
+/* Two halves of 128: 64 bytes of low bits, then, behind both, 32 of high
+ * ones; a scale for each sixteen numbers. */
+INLINE void rows_q6_k(struct weights *b, int j, const struct one_row *one, size_t n)
+{
+	const unsigned char *const *rows = b->at + j * LANES;
+	for (size_t half = 0, at = 0; half < n / 128; half++, at += half % 2 ? 0 : 210) {
+		const size_t low = at + half % 2 * 64, high = at + 128 + half % 2 * 32;
+		const size_t block = half * 4, scale = half * 8;
+		ivec s[8] = { { 0 } };
+		fetch_ahead_rows(b, 105);
+		for (int r = j * LANES; r < (j + 1) * LANES; r++) {
+			const unsigned char *src = b->at[r] + at;
+			const float d = f16_to_f32((uint16_t)(src[208] | src[209] << 8));
+			for (size_t i = 0; i < 8; i++)
+				b->scale[scale + i][r] = d * (float)(int8_t)src[192 + half % 2 * 8 + i];
+		}
+		UNROLL
+		for (int k = 0; k < 2; k++) {           /* of each 32 columns a half */
+			const size_t more = 16 * (size_t)k;
+			uhvec v[4], w[4], u[4];
+			gather4(rows, low + more, v);
+			gather4(rows, low + more + 32, w);
+			gather4(rows, high + more, u);
+			UNROLL
+			for (int i = 0; i < 4; i++) {
+				const int g = (int)block * 8 + 4 * k + i;
+				put(b, j, one, g, with_two(low_halves(v[i]), u[i], 0), 32, &s[k]);
+				put(b, j, one, g + 8, with_two(low_halves(w[i]), u[i], 2), 32, &s[k + 2]);
+				put(b, j, one, g + 16, with_two(high_halves(v[i]), u[i], 4), 32, &s[k + 4]);
+				put(b, j, one, g + 24, with_two(high_halves(w[i]), u[i], 6), 32, &s[k + 6]);
+			}
+		}
+		UNROLL
+		for (size_t i = 0; i < 8; i++)
+			finish(b, j, one, scale + i, block + i / 2, false, s[i]);
+	}
+}
+
+/* n columns of the panel's rows; one: as above. */
+INLINE void rows(struct weights *b, const struct one_row *one, enum tensor_type type, size_t n)
+{
+	for (int j = 0; j < ROW_VECS; j++)
+		switch (type) {
+		case TENSOR_Q4_0:
+			rows_q4(b, j, one, n, false);
+			break;
+		case TENSOR_Q4_1:
+			rows_q4(b, j, one, n, true);
+			break;
+		case TENSOR_Q5_0:
+			rows_q5(b, j, one, n, false);
+			break;
+		case TENSOR_Q5_1:
+			rows_q5(b, j, one, n, true);
+			break;
+		case TENSOR_Q8_0:
+			rows_q8_0(b, j, one, n);
+			break;
+		case TENSOR_Q4_K:
+			rows_k(b, j, one, n, false);
+			break;
+		case TENSOR_Q5_K:
+			rows_k(b, j, one, n, true);
+			break;
+		default:
+			rows_q6_k(b, j, one, n);
+		}
+}
+
+static void unpack_rows(struct weights *b, enum tensor_type type, size_t n)
+{
+	rows(b, NULL, type, n);
+}
+
+/* What a chunk's loops need of x: rows of it, from one block on. */
+struct rounded_rows {
+	const int16_t *q;
+	const float *scale, *sum;
+	size_t ldq, lds;
+};
+
+static void multiply_one(struct weights *b, enum tensor_type type, const struct rounded_rows *x, size_t n, float *acc)
+{
+	rows(b, &(struct one_row){ x->q, x->scale, x->sum, acc }, type, n);
+}
+
+/* acc (tm, PANEL) += blocks of 32 columns; groups of four columns have a
+ * scale of their own (8, or 4 in Q6_K). */
+INLINE void int_tile(const int tm, const int groups, const bool min, const struct rounded_rows *x,
+    const struct weights *b, int blocks, float *acc)
+{
+	const int16_t *w = b->w;
+	const float *scale = b->scale[0];
+	for (int block = 0; block < blocks; block++) {
+		const int16_t *q = x->q + block * 32;
+		for (int h = 0; h < 8; h += groups) {
+			ivec s[INT_TILE * ROW_VECS];
+			UNROLL
+			for (int i = 0; i < tm * ROW_VECS; i++)
+				s[i] = (ivec){ 0 };
+			for (int g = 0; g < 2 * groups; g++, w += ROW_VECS * HALF, q += 2) {
+				hvec v[ROW_VECS];
+				UNROLL
+				for (int j = 0; j < ROW_VECS; j++)
+					memcpy(&v[j], w + j * HALF, sizeof v[j]);
+				UNROLL
+				for (int i = 0; i < tm; i++) {
+					const hvec a = h_pair(q + (size_t)i * x->ldq);
+					UNROLL
+					for (int j = 0; j < ROW_VECS; j++)
+						s[i * ROW_VECS + j] = h_madd(a, v[j], s[i * ROW_VECS + j]);
+				}
+			}
+			UNROLL
+			for (int i = 0; i < tm; i++) {
+				const size_t at = (size_t)i * x->lds + (size_t)block;
+				const vec d = v_set1(x->scale[at]), sum = v_set1(min ? x->sum[at] : 0);
+				UNROLL
+				for (int j = 0; j < ROW_VECS; j++) {
+					float *y = acc + i * PANEL + j * LANES;
+					vec a = v_fma(__builtin_convertvector(s[i * ROW_VECS + j], vec),
+					    v_load(scale + j * LANES) * d, v_load(y));
+					if (min)
+						a = v_fma(v_load(b->min[block] + j * LANES), sum, a);
+					v_store(y, a);
+				}
+			}
+			scale += PANEL;
+		}
+	}
+}
+
+INLINE void int_tile_of(const int tm, enum tensor_type type, const struct rounded_rows *x, const struct weights *b,
+    int blocks, float *acc)
+{
+	if (type == TENSOR_Q6_K)
+		int_tile(tm, 4, false, x, b, blocks, acc);
+	else if (type == TENSOR_Q4_1 || type == TENSOR_Q5_1 || type == TENSOR_Q4_K || type == TENSOR_Q5_K)
+		int_tile(tm, 8, true, x, b, blocks, acc);
+	else
+		int_tile(tm, 8, false, x, b, blocks, acc);
+}
+
+static void int_tiles(int tm, enum tensor_type type, const struct rounded_rows *x, const struct weights *b,
+    int blocks, float *acc)
+{
+	switch (tm) {
+#define CASE(n) \
+	case n: \
+		int_tile_of(n, type, x, b, blocks, acc); \
+		break;
+	CASE(1)
+	CASE(2)
+	CASE(3)
+	CASE(4)
+#if INT_TILE > 4
+	CASE(5)
+	CASE(6)
+#endif
+#if INT_TILE > 6
+	CASE(7)
+	CASE(8)
+	CASE(9)
+	CASE(10)
+	CASE(11)
+	CASE(12)
+#endif
+#undef CASE
+	}
+}
+
+static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int m, const struct gguf_tensor *w,
+    int64_t row, int rows)
+{
+	_Alignas(64) float acc[STRIPE * PANEL];
+	const size_t cols = (size_t)w->dims[0], len = tensor_block_len(w->type), size = tensor_block_size(w->type);
+	const size_t row_size = cols / len * size, blocks = cols / 32;
+	struct weights b;
+	b.ahead = (const unsigned char *)w->data + (size_t)(row + PANEL) * row_size;
+	memset(acc, 0, (size_t)m * PANEL * sizeof(float));
+	for (size_t k = 0; k < cols; k += INT_CHUNK) {
+		const size_t n = cols - k < INT_CHUNK ? cols - k : INT_CHUNK;
+		for (int r = 0; r < PANEL; r++)
+			b.at[r] = (const unsigned char *)w->data +
+			    (size_t)(row + (r < rows ? r : rows - 1)) * row_size + k / len * size;
+		if (m == 1) {
+			multiply_one(&b, w->type, &(struct rounded_rows){ x->q + (size_t)x0 * cols + k,
+				x->scale + (size_t)x0 * blocks + k / 32, x->sum + (size_t)x0 * blocks + k / 32,
+				cols, blocks }, n, acc);
+			continue;
+		}
+		unpack_rows(&b, w->type, n);
+		/* tiles of equal height, or one row less */
+		for (int i = 0, left = (m + INT_TILE - 1) / INT_TILE; left > 0; left--) {
+			const int tm = (m - i + left - 1) / left;
+			const size_t at = (size_t)(x0 + i);
+			const struct rounded_rows some = { x->q + at * cols + k, x->scale + at * blocks + k / 32,
+				x->sum + at * blocks + k / 32, cols, blocks };
+			int_tiles(tm, w->type, &some, &b, (int)n / 32, acc + i * PANEL);
+			i += tm;
+		}
+	}
+	for (int i = 0; i < m; i++)
+		memcpy(y + (size_t)i * ldy, acc + i * PANEL, (size_t)rows * sizeof(float));
+}
+
+/* A row of x as integers: |q| <= 32767. What is not a number, or too large
+ * for one, makes its block's scale NaN, and so all that is made of it. */
+static void round_row(const struct rounded *x, int row, const float *from, size_t cols)
+{
+	int16_t *q = x->q + (size_t)row * cols;
+	float *scale = x->scale + (size_t)row * (cols / 32), *sum = x->sum + (size_t)row * (cols / 32);
+	for (size_t k = 0; k < cols; k += 32, from += 32, q += 32, scale++, sum++) {
+		const float most = largest_of_32(from);
+		if (!(most <= 3e38f) || most < 1e-30f) {
+			*scale = *sum = most < 1e-30f ? 0 : NAN;
+			memset(q, 0, 32 * sizeof *q);
+			continue;
+		}
+		*scale = most / 32767.0f;
+		*sum = *scale * (float)round_32(q, from, 32767.0f / most);
+	}
+}
