@@ -51,6 +51,7 @@ all: $(TOOLS)   ## the tools, in build/bin (the default)
 # The products' kernels: one source, compiled once for each instruction set;
 # the one that this CPU has is chosen at run time.
 $(B)/lib/model/kernels/%_portable.o: ISA = -O3
+$(B)/lib/model/ops.o: ISA = -O3
 ifeq ($(shell uname -m),x86_64)
 $(B)/lib/model/kernels/%_avx2.o:   ISA = -O3 -mavx2 -mfma -mf16c
 $(B)/lib/model/kernels/%_avx512.o: ISA = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512

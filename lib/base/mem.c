@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ARENA_BLOCK ((size_t)64 << 10)
 #define ARENA_KEPT ((size_t)1 << 20)    /* a larger block is not kept by arena_reset */
@@ -76,6 +77,23 @@ void *mem_try(size_t n, size_t size)
 		return NULL;
 	bytes = (bytes + 63) & ~(size_t)63;
 	return aligned_alloc(64, bytes ? bytes : 64);
+}
+
+void *mem_pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+#ifdef MADV_HUGEPAGE
+	madvise(p, size, MADV_HUGEPAGE);
+#endif
+	return p;
+}
+
+void mem_pages_free(void *p, size_t size)
+{
+	if (p)
+		munmap(p, size);
 }
 
 static struct arena_block *new_block(size_t size)

@@ -3,7 +3,7 @@
  * more memory they call the handler, which must not return (tools print one
  * line and exit; the default aborts). Large blocks, whose size comes from
  * data or from a model file, go through mem_try, which returns NULL.
- * Everything is released with free().
+ * Everything is released with free(), but for mem_pages.
  */
 #ifndef MR_BASE_MEM_H
 #define MR_BASE_MEM_H
@@ -19,6 +19,11 @@ char *mem_strndup(const char *s, size_t n);         /* n bytes, then a NUL */
 
 /* 64-byte aligned, not zeroed; NULL where there is not enough memory. */
 void *mem_try(size_t n, size_t size);
+
+/* Zeroed memory straight from the system, in large pages where it has them;
+ * NULL where there is not enough. Released with mem_pages_free, not free(). */
+void *mem_pages(size_t size);
+void mem_pages_free(void *p, size_t size);
 
 /* An arena: what is taken from it lives until arena_reset or arena_free. */
 struct arena {

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "model/kernels/kernels.h"
 
+enum { SLAB_BYTES = 16 << 20 };         /* about so much memory is taken at once */
+
 struct block {
 	float *data;            /* NULL: no memory yet */
 	int refs;
@@ -23,17 +25,26 @@ struct seq {
 struct kv {
 	size_t block_floats;
 	int total;
+	int slab;               /* neighbouring blocks whose memory is taken at once */
 	struct block *blocks;
 	int *free, nfree;       /* a stack: the last one freed is taken first */
 	struct seq *seqs;
 	int nseqs;
 };
 
+/* Bytes of the slab whose first block is i. */
+static size_t slab_size(const struct kv *kv, int i)
+{
+	const int n = kv->total - i < kv->slab ? kv->total - i : kv->slab;
+	return (size_t)n * kv->block_floats * sizeof(float);
+}
+
 struct kv *kv_new(int total, size_t block_floats)
 {
 	struct kv *kv = mem_zalloc(1, sizeof *kv);
 	kv->block_floats = block_floats;
 	kv->total = total;
+	kv->slab = (int)(SLAB_BYTES / (block_floats * sizeof(float))) + 1;
 	kv->blocks = mem_zalloc((size_t)total, sizeof *kv->blocks);
 	kv->free = mem_zalloc((size_t)total, sizeof *kv->free);
 	for (kv->nfree = 0; kv->nfree < total; kv->nfree++)
@@ -45,8 +56,8 @@ void kv_free(struct kv *kv)
 {
 	if (!kv)
 		return;
-	for (int i = 0; i < kv->total; i++)
-		free(kv->blocks[i].data);
+	for (int i = 0; i < kv->total; i += kv->slab)
+		mem_pages_free(kv->blocks[i].data, slab_size(kv, i));
 	for (int i = 0; i < kv->nseqs; i++) {
 		free(kv->seqs[i].ids);
 		free(kv->seqs[i].data);
@@ -129,20 +140,30 @@ void kv_seq_free(struct kv *kv, int seq)
 	kv->seqs[seq].used = false;
 }
 
-/* A block of one's own, zeroed when its memory is new: lanes beyond the
+/* The memory of a block and its neighbours. It is zeroed: lanes beyond a
  * sequence's end are computed with, though never used. */
+static int take_slab(struct kv *kv, int id, struct err *err)
+{
+	const int first = id / kv->slab * kv->slab;
+	float *data = mem_pages(slab_size(kv, first));
+	if (!data)
+		return err_set(err, "not enough memory for the key/value cache; allow it less");
+	for (int i = first; i < first + kv->slab && i < kv->total; i++)
+		kv->blocks[i].data = data + (size_t)(i - first) * kv->block_floats;
+	return 0;
+}
+
+/* A block of one's own. */
 static int take(struct kv *kv, struct err *err)
 {
 	if (kv->nfree == 0)
 		return err_set(err, "the key/value cache is full");
-	struct block *b = &kv->blocks[kv->free[kv->nfree - 1]];
-	if (!b->data) {
-		if (!(b->data = mem_try(kv->block_floats, sizeof *b->data)))
-			return err_set(err, "not enough memory for the key/value cache; allow it less");
-		memset(b->data, 0, kv->block_floats * sizeof *b->data);
-	}
-	b->refs = 1;
-	return kv->free[--kv->nfree];
+	const int id = kv->free[kv->nfree - 1];
+	if (!kv->blocks[id].data && take_slab(kv, id, err) != 0)
+		return -1;
+	kv->blocks[id].refs = 1;
+	kv->nfree--;
+	return id;
 }
 
 static bool copies(const struct kv *kv, const struct seq *s)

@@ -14,7 +14,7 @@
 struct kv;
 
 /* At most total blocks of so many floats; their memory is taken when they
- * are first needed, and then kept. */
+ * are first needed, some at once, and then kept. */
 struct kv *kv_new(int total, size_t block_floats);
 void kv_free(struct kv *kv);
 

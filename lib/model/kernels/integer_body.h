@@ -50,9 +50,9 @@ INLINE struct group high_halves(uhvec bytes)
 }
 
 /*
- * Where the numbers of one vector of rows go: into the buffer, or, where
- * x has one row only (one is not NULL: a constant of the inlined code), at
- * once into the sum of their block. The scales are in the buffer anyway.
+ * Where the numbers go: into the buffer, or, where x has one row only (one is
+ * not NULL: a constant of the inlined code), at once into the sum of their
+ * block. Scales go into the buffer anyway.
  */
 struct one_row {
 	const int16_t *q;
@@ -60,15 +60,33 @@ struct one_row {
 	float *acc;                     /* (PANEL) */
 };
 
+/* Of each vector of rows: bytes of the file, or sums of a block. */
+struct bytes4 {
+	uhvec v[ROW_VECS][4];           /* four groups */
+};
+struct sums {
+	ivec v[ROW_VECS];
+};
+
+/* Sixteen bytes of each row. */
+INLINE struct bytes4 gather_rows(const struct weights *b, size_t at)
+{
+	struct bytes4 x;
+	UNROLL
+	for (int j = 0; j < ROW_VECS; j++)
+		gather4(b->at + j * LANES, at, x.v[j]);
+	return x;
+}
+
 /* Group g of the vector of rows j, each number less off; s: its block's sum. */
 INLINE void put(struct weights *b, int j, const struct one_row *one, int g, struct group x, unsigned short off,
-    ivec *s)
+    struct sums *s)
 {
 	x.even -= off;
 	x.odd -= off;
 	if (one) {
-		*s = h_madd(h_pair(one->q + 4 * g), (hvec)x.even, *s);
-		*s = h_madd(h_pair(one->q + 4 * g + 2), (hvec)x.odd, *s);
+		s->v[j] = h_madd(h_pair(one->q + 4 * g), (hvec)x.even, s->v[j]);
+		s->v[j] = h_madd(h_pair(one->q + 4 * g + 2), (hvec)x.odd, s->v[j]);
 	} else {
 		int16_t *w = b->w + g * GROUP + j * HALF;
 		memcpy(w, &x.even, sizeof x.even);
@@ -78,68 +96,81 @@ INLINE void put(struct weights *b, int j, const struct one_row *one, int g, stru
 
 /* A block is at its end: its sum, with scale i, and its minimum, which are
  * those of x's block, are added. */
-INLINE void finish(const struct weights *b, int j, const struct one_row *one, size_t i, size_t block, bool min, ivec s)
+INLINE void finish(const struct weights *b, const struct one_row *one, size_t i, size_t block, bool min,
+    const struct sums *s)
 {
 	if (!one)
 		return;
-	float *y = one->acc + j * LANES;
-	vec a = v_fma(__builtin_convertvector(s, vec), v_load(b->scale[i] + j * LANES) * v_set1(one->scale[block]),
-	    v_load(y));
-	if (min)
-		a = v_fma(v_load(b->min[block] + j * LANES), v_set1(one->sum[block]), a);
-	v_store(y, a);
-}
-
-/* Weights come from memory once a step, while nothing else waits there: with
- * each block of n bytes as many are asked for, a panel ahead. */
-INLINE void fetch_ahead_rows(struct weights *b, size_t n)
-{
-	for (size_t i = 0; i < n * LANES; i += 64)
-		__builtin_prefetch(b->ahead + i);
-	b->ahead += n * LANES;
-}
-
-/* A block's scales, half floats, and minima behind them. */
-INLINE void put_scales(struct weights *b, int j, size_t block, size_t at, bool min)
-{
-	const uivec d = gather1(b->at + j * LANES, at);
-	v_store(b->scale[block] + j * LANES, v_from_f16(d & 0xffff));
-	if (min)
-		v_store(b->min[block] + j * LANES, v_from_f16(d >> 16));
-}
-
-INLINE void rows_q4(struct weights *b, int j, const struct one_row *one, size_t n, bool min)
-{
-	const size_t header = min ? 4 : 2;
-	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 16) {
-		ivec s = { 0 };
-		uhvec v[4];
-		fetch_ahead_rows(b, header + 16);
-		put_scales(b, j, block, at, min);
-		gather4(b->at + j * LANES, at + header, v);
-		UNROLL
-		for (int i = 0; i < 4; i++) {
-			put(b, j, one, (int)block * 8 + i, low_halves(v[i]), min ? 0 : 8, &s);
-			put(b, j, one, (int)block * 8 + 4 + i, high_halves(v[i]), min ? 0 : 8, &s);
-		}
-		finish(b, j, one, block, block, min, s);
+	UNROLL
+	for (int j = 0; j < ROW_VECS; j++) {
+		float *y = one->acc + j * LANES;
+		vec a = v_fma(__builtin_convertvector(s->v[j], vec),
+		    v_load(b->scale[i] + j * LANES) * v_set1(one->scale[block]), v_load(y));
+		if (min)
+			a = v_fma(v_load(b->min[block] + j * LANES), v_set1(one->sum[block]), a);
+		v_store(y, a);
 	}
 }
 
-INLINE void rows_q8_0(struct weights *b, int j, const struct one_row *one, size_t n)
+/* Weights come from memory once a step, while nothing else waits there: with
+ * n bytes of each row as many are asked for, a panel ahead. */
+INLINE void fetch_ahead_rows(struct weights *b, size_t n)
+{
+	for (size_t i = 0; i < n * PANEL; i += 64)
+		__builtin_prefetch(b->ahead + i);
+	b->ahead += n * PANEL;
+}
+
+/* A block's scales, half floats, and minima behind them. */
+INLINE void put_scales(struct weights *b, size_t block, size_t at, bool min)
+{
+	UNROLL
+	for (int j = 0; j < ROW_VECS; j++) {
+		const struct two_vecs x = two_f16(gather1(b->at + j * LANES, at));
+		v_store(b->scale[block] + j * LANES, x.low);
+		if (min)
+			v_store(b->min[block] + j * LANES, x.high);
+	}
+}
+
+INLINE void rows_q4(struct weights *b, const struct one_row *one, size_t n, bool min)
+{
+	const size_t header = min ? 4 : 2;
+	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 16) {
+		fetch_ahead_rows(b, header + 16);
+		put_scales(b, block, at, min);
+		const struct bytes4 x = gather_rows(b, at + header);
+		const int g = (int)block * 8;
+		struct sums s = { { { 0 } } };
+		UNROLL
+		for (int i = 0; i < 4; i++)
+			UNROLL
+			for (int j = 0; j < ROW_VECS; j++) {
+				put(b, j, one, g + i, low_halves(x.v[j][i]), min ? 0 : 8, &s);
+				put(b, j, one, g + 4 + i, high_halves(x.v[j][i]), min ? 0 : 8, &s);
+			}
+		finish(b, one, block, block, min, &s);
+	}
+}
+
+INLINE void rows_q8_0(struct weights *b, const struct one_row *one, size_t n)
 {
 	for (size_t block = 0, at = 0; block < n / 32; block++, at += 34) {
-		ivec s = { 0 };
-		uhvec v[8];
+		struct sums s = { { { 0 } } };
 		fetch_ahead_rows(b, 34);
-		put_scales(b, j, block, at, false);
-		gather4(b->at + j * LANES, at + 2, v);
-		gather4(b->at + j * LANES, at + 18, v + 4);
+		put_scales(b, block, at, false);
 		UNROLL
-		for (int i = 0; i < 8; i++)
-			put(b, j, one, (int)block * 8 + i, (struct group){
-				(uhvec)((hvec)(v[i] << 8) >> 8), (uhvec)((hvec)v[i] >> 8) }, 0, &s);
-		finish(b, j, one, block, block, false, s);
+		for (int h = 0; h < 2; h++) {
+			const struct bytes4 x = gather_rows(b, at + 2 + 16 * (size_t)h);
+			UNROLL
+			for (int i = 0; i < 4; i++)
+				UNROLL
+				for (int j = 0; j < ROW_VECS; j++)
+					put(b, j, one, (int)block * 8 + 4 * h + i, (struct group){
+						(uhvec)((hvec)(x.v[j][i] << 8) >> 8),
+						(uhvec)((hvec)x.v[j][i] >> 8) }, 0, &s);
+		}
+		finish(b, one, block, block, false, &s);
 	}
 }
 
@@ -151,31 +182,34 @@ INLINE struct group with_fifth(struct group x, uivec bits)
 	return x;
 }
 
-INLINE void rows_q5(struct weights *b, int j, const struct one_row *one, size_t n, bool min)
+INLINE void rows_q5(struct weights *b, const struct one_row *one, size_t n, bool min)
 {
 	const size_t header = min ? 4 : 2;
 	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 20) {
-		ivec s = { 0 };
-		uhvec v[4];
 		fetch_ahead_rows(b, header + 20);
-		put_scales(b, j, block, at, min);
-		const uivec bits = gather1(b->at + j * LANES, at + header);
-		gather4(b->at + j * LANES, at + header + 4, v);
+		put_scales(b, block, at, min);
+		const struct bytes4 x = gather_rows(b, at + header + 4);
+		const int g = (int)block * 8;
+		struct sums s = { { { 0 } } };
 		UNROLL
-		for (int i = 0; i < 4; i++) {
-			put(b, j, one, (int)block * 8 + i, with_fifth(low_halves(v[i]), bits >> 4 * i),
-			    min ? 0 : 16, &s);
-			put(b, j, one, (int)block * 8 + 4 + i, with_fifth(high_halves(v[i]), bits >> (16 + 4 * i)),
-			    min ? 0 : 16, &s);
+		for (int j = 0; j < ROW_VECS; j++) {
+			const uivec bits = gather1(b->at + j * LANES, at + header);
+			UNROLL
+			for (int i = 0; i < 4; i++) {
+				put(b, j, one, g + i, with_fifth(low_halves(x.v[j][i]), bits >> 4 * i),
+				    min ? 0 : 16, &s);
+				put(b, j, one, g + 4 + i, with_fifth(high_halves(x.v[j][i]), bits >> (16 + 4 * i)),
+				    min ? 0 : 16, &s);
+			}
 		}
-		finish(b, j, one, block, block, min, s);
+		finish(b, one, block, block, min, &s);
 	}
 }
 
 /* Eight scales times d and eight minima times -dmin: exact, at 17 bits. */
-INLINE void put_k_scales(struct weights *b, int j, size_t block, size_t at)
+INLINE void put_k_scales(struct weights *b, size_t block, size_t at)
 {
-	for (int r = j * LANES; r < (j + 1) * LANES; r++) {
+	for (int r = 0; r < PANEL; r++) {
 		const unsigned char *src = b->at[r] + at, *s = src + 4;
 		const float d = f16_to_f32((uint16_t)(src[0] | src[1] << 8));
 		const float dmin = -f16_to_f32((uint16_t)(src[2] | src[3] << 8));
@@ -198,34 +232,35 @@ INLINE struct group with_bit(struct group x, uhvec bytes, int s)
 
 /* 256 numbers are four times 32 low halves of bytes, then their high ones;
  * fifth bits, where there are any, are a bit of each of 32 bytes in front. */
-INLINE void rows_k(struct weights *b, int j, const struct one_row *one, size_t n, bool fifth)
+INLINE void rows_k(struct weights *b, const struct one_row *one, size_t n, bool fifth)
 {
-	const unsigned char *const *rows = b->at + j * LANES;
-	for (size_t first = 0, at = 0; first < n / 32; first += 8, at += 128) {
+	for (size_t first = 0, at = 0; first < n / 32; first += 8, at += fifth ? 176 : 144) {
+		const size_t bits = at + 16, bytes = bits + (fifth ? 32 : 0);
 		fetch_ahead_rows(b, fifth ? 176 : 144);
-		put_k_scales(b, j, first, at);
-		at += 16;
-		const size_t bits = at;
-		at += fifth ? 32 : 0;
+		put_k_scales(b, first, at);
 		for (size_t c = 0; c < 4; c++) {
 			const size_t block = first + 2 * c;
 			const int bit = 2 * (int)c;
-			ivec low = { 0 }, high = { 0 };
-			uhvec v[8], u[8] = { { 0 } };
-			gather4(rows, at + 32 * c, v);
-			gather4(rows, at + 32 * c + 16, v + 4);
-			if (fifth) {
-				gather4(rows, bits, u);
-				gather4(rows, bits + 16, u + 4);
-			}
+			struct sums low = { { { 0 } } }, high = low;
 			UNROLL
-			for (int i = 0; i < 8; i++) {
-				const int g = (int)block * 8 + i;
-				put(b, j, one, g, with_bit(low_halves(v[i]), u[i], bit), 0, &low);
-				put(b, j, one, g + 8, with_bit(high_halves(v[i]), u[i], bit + 1), 0, &high);
+			for (size_t h = 0; h < 2; h++) {
+				const struct bytes4 x = gather_rows(b, bytes + 32 * c + 16 * h);
+				struct bytes4 u = { { { { 0 } } } };
+				if (fifth)
+					u = gather_rows(b, bits + 16 * h);
+				UNROLL
+				for (int i = 0; i < 4; i++)
+					UNROLL
+					for (int j = 0; j < ROW_VECS; j++) {
+						const int g = (int)block * 8 + 4 * (int)h + i;
+						put(b, j, one, g, with_bit(low_halves(x.v[j][i]), u.v[j][i], bit),
+						    0, &low);
+						put(b, j, one, g + 8, with_bit(high_halves(x.v[j][i]), u.v[j][i],
+						    bit + 1), 0, &high);
+					}
 			}
-			finish(b, j, one, block, block, true, low);
-			finish(b, j, one, block + 1, block + 1, true, high);
+			finish(b, one, block, block, true, &low);
+			finish(b, one, block + 1, block + 1, true, &high);
 		}
 	}
 }
@@ -238,73 +273,77 @@ INLINE struct group with_two(struct group x, uhvec bytes, int s)
 	return x;
 }
 
+INLINE void put_q6_k_scales(struct weights *b, size_t first, size_t at, size_t half)
+{
+	for (int r = 0; r < PANEL; r++) {
+		const unsigned char *src = b->at[r] + at;
+		const float d = f16_to_f32((uint16_t)(src[208] | src[209] << 8));
+		for (size_t i = 0; i < 8; i++)
+			b->scale[first + i][r] = d * (float)(int8_t)src[192 + 8 * half + i];
+	}
+}
+
 /* Two halves of 128: 64 bytes of low bits, then, behind both, 32 of high
  * ones; a scale for each sixteen numbers. */
-INLINE void rows_q6_k(struct weights *b, int j, const struct one_row *one, size_t n)
+INLINE void rows_q6_k(struct weights *b, const struct one_row *one, size_t n)
 {
-	const unsigned char *const *rows = b->at + j * LANES;
-	for (size_t half = 0, at = 0; half < n / 128; half++, at += half % 2 ? 0 : 210) {
-		const size_t low = at + half % 2 * 64, high = at + 128 + half % 2 * 32;
-		const size_t block = half * 4, scale = half * 8;
-		ivec s[8] = { { 0 } };
+	for (size_t i128 = 0; i128 < n / 128; i128++) {
+		const size_t half = i128 % 2, at = i128 / 2 * 210, block = i128 * 4, scale = i128 * 8;
+		struct sums s[8] = { { { { 0 } } } };
 		fetch_ahead_rows(b, 105);
-		for (int r = j * LANES; r < (j + 1) * LANES; r++) {
-			const unsigned char *src = b->at[r] + at;
-			const float d = f16_to_f32((uint16_t)(src[208] | src[209] << 8));
-			for (size_t i = 0; i < 8; i++)
-				b->scale[scale + i][r] = d * (float)(int8_t)src[192 + half % 2 * 8 + i];
-		}
+		put_q6_k_scales(b, scale, at, half);
 		UNROLL
 		for (int k = 0; k < 2; k++) {           /* of each 32 columns a half */
 			const size_t more = 16 * (size_t)k;
-			uhvec v[4], w[4], u[4];
-			gather4(rows, low + more, v);
-			gather4(rows, low + more + 32, w);
-			gather4(rows, high + more, u);
+			const struct bytes4 x = gather_rows(b, at + 64 * half + more);
+			const struct bytes4 y = gather_rows(b, at + 64 * half + 32 + more);
+			const struct bytes4 u = gather_rows(b, at + 128 + 32 * half + more);
 			UNROLL
-			for (int i = 0; i < 4; i++) {
-				const int g = (int)block * 8 + 4 * k + i;
-				put(b, j, one, g, with_two(low_halves(v[i]), u[i], 0), 32, &s[k]);
-				put(b, j, one, g + 8, with_two(low_halves(w[i]), u[i], 2), 32, &s[k + 2]);
-				put(b, j, one, g + 16, with_two(high_halves(v[i]), u[i], 4), 32, &s[k + 4]);
-				put(b, j, one, g + 24, with_two(high_halves(w[i]), u[i], 6), 32, &s[k + 6]);
-			}
+			for (int i = 0; i < 4; i++)
+				UNROLL
+				for (int j = 0; j < ROW_VECS; j++) {
+					const int g = (int)block * 8 + 4 * k + i;
+					const uhvec xi = x.v[j][i], yi = y.v[j][i], ui = u.v[j][i];
+					put(b, j, one, g, with_two(low_halves(xi), ui, 0), 32, &s[k]);
+					put(b, j, one, g + 8, with_two(low_halves(yi), ui, 2), 32, &s[k + 2]);
+					put(b, j, one, g + 16, with_two(high_halves(xi), ui, 4), 32, &s[k + 4]);
+					put(b, j, one, g + 24, with_two(high_halves(yi), ui, 6), 32, &s[k + 6]);
+				}
 		}
 		UNROLL
 		for (size_t i = 0; i < 8; i++)
-			finish(b, j, one, scale + i, block + i / 2, false, s[i]);
+			finish(b, one, scale + i, block + i / 2, false, &s[i]);
 	}
 }
 
 /* n columns of the panel's rows; one: as above. */
 INLINE void rows(struct weights *b, const struct one_row *one, enum tensor_type type, size_t n)
 {
-	for (int j = 0; j < ROW_VECS; j++)
-		switch (type) {
-		case TENSOR_Q4_0:
-			rows_q4(b, j, one, n, false);
-			break;
-		case TENSOR_Q4_1:
-			rows_q4(b, j, one, n, true);
-			break;
-		case TENSOR_Q5_0:
-			rows_q5(b, j, one, n, false);
-			break;
-		case TENSOR_Q5_1:
-			rows_q5(b, j, one, n, true);
-			break;
-		case TENSOR_Q8_0:
-			rows_q8_0(b, j, one, n);
-			break;
-		case TENSOR_Q4_K:
-			rows_k(b, j, one, n, false);
-			break;
-		case TENSOR_Q5_K:
-			rows_k(b, j, one, n, true);
-			break;
-		default:
-			rows_q6_k(b, j, one, n);
-		}
+	switch (type) {
+	case TENSOR_Q4_0:
+		rows_q4(b, one, n, false);
+		break;
+	case TENSOR_Q4_1:
+		rows_q4(b, one, n, true);
+		break;
+	case TENSOR_Q5_0:
+		rows_q5(b, one, n, false);
+		break;
+	case TENSOR_Q5_1:
+		rows_q5(b, one, n, true);
+		break;
+	case TENSOR_Q8_0:
+		rows_q8_0(b, one, n);
+		break;
+	case TENSOR_Q4_K:
+		rows_k(b, one, n, false);
+		break;
+	case TENSOR_Q5_K:
+		rows_k(b, one, n, true);
+		break;
+	default:
+		rows_q6_k(b, one, n);
+	}
 }
 
 static void unpack_rows(struct weights *b, enum tensor_type type, size_t n)
@@ -440,8 +479,11 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 			i += tm;
 		}
 	}
-	for (int i = 0; i < m; i++)
-		memcpy(y + (size_t)i * ldy, acc + i * PANEL, (size_t)rows * sizeof(float));
+	for (int i = 0; i < m; i++, y += ldy)
+		if (rows == PANEL)
+			memcpy(y, acc + i * PANEL, PANEL * sizeof(float));
+		else
+			memcpy(y, acc + i * PANEL, (size_t)rows * sizeof(float));
 }
 
 /* A row of x as integers: |q| <= 32767. What is not a number, or too large

@@ -71,11 +71,18 @@ static inline void v_store_i8(float *p, __m128i b, vec d, vec m)
 	_mm256_storeu_ps(p + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)), d, m));
 }
 
-/* Half floats, in the low halves of the lanes. */
-static inline vec v_from_f16(uivec h)
+/* Half floats of the low and the high halves of the lanes. */
+struct two_vecs {
+	vec low, high;
+};
+
+static inline struct two_vecs two_f16(uivec h)
 {
-	const __m256i a = _mm256_packus_epi32((__m256i)h, (__m256i)h);
-	return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(a, 8)));
+	const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+	    0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+	const __m256i a = _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)h, order), 0xd8);
+	return (struct two_vecs){ _mm256_cvtph_ps(_mm256_castsi256_si128(a)),
+		_mm256_cvtph_ps(_mm256_extracti128_si256(a, 1)) };
 }
 
 /* Two numbers, in every lane. */
@@ -86,10 +93,13 @@ static inline hvec h_pair(const int16_t *p)
 	return (hvec)_mm256_set1_epi32(pair);
 }
 
-/* Each lane's two products, added to c. */
+/* Each lane's two products, added to c: now, for a compiler that first makes
+ * all the products runs out of registers. */
 static inline ivec h_madd(hvec a, hvec b, ivec c)
 {
-	return c + (ivec)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+	c += (ivec)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+	__asm__("" : "+x"(c));
+	return c;
 }
 
 /* Four bytes at the offset from each of eight pointers. */

@@ -69,10 +69,15 @@ static inline void v_store_i8(float *p, __m128i b, vec d, vec m)
 	_mm512_storeu_ps(p, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)), d, m));
 }
 
-/* Half floats, in the low halves of the lanes. */
-static inline vec v_from_f16(uivec h)
+/* Half floats of the low and the high halves of the lanes. */
+struct two_vecs {
+	vec low, high;
+};
+
+static inline struct two_vecs two_f16(uivec h)
 {
-	return _mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)h));
+	return (struct two_vecs){ _mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)h)),
+		_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)(h >> 16))) };
 }
 
 /* Two numbers, in every lane. */
@@ -83,14 +88,17 @@ static inline hvec h_pair(const int16_t *p)
 	return (hvec)_mm512_set1_epi32(pair);
 }
 
-/* Each lane's two products, added to c. */
+/* Each lane's two products, added to c: now, for a compiler that first makes
+ * all the products runs out of registers. */
 static inline ivec h_madd(hvec a, hvec b, ivec c)
 {
 #ifdef __AVX512VNNI__
-	return (ivec)_mm512_dpwssd_epi32((__m512i)c, (__m512i)a, (__m512i)b);
+	c = (ivec)_mm512_dpwssd_epi32((__m512i)c, (__m512i)a, (__m512i)b);
 #else
-	return c + (ivec)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+	c += (ivec)_mm512_madd_epi16((__m512i)a, (__m512i)b);
 #endif
+	__asm__("" : "+v"(c));
+	return c;
 }
 
 /* Four bytes at the offset from each of sixteen pointers. */

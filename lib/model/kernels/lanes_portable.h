@@ -58,11 +58,19 @@ static inline vec v_min(vec a, vec b)
 	return v_select(a < b, a, b);
 }
 
-/* Half floats, in the low halves of the lanes. */
-static inline vec v_from_f16(uivec h)
+/* Half floats of the low and the high halves of the lanes. */
+struct two_vecs {
+	vec low, high;
+};
+
+static inline struct two_vecs two_f16(uivec h)
 {
-	return (vec){ f16_to_f32((uint16_t)h[0]), f16_to_f32((uint16_t)h[1]), f16_to_f32((uint16_t)h[2]),
-		f16_to_f32((uint16_t)h[3]) };
+	struct two_vecs x;
+	for (int i = 0; i < LANES; i++) {
+		x.low[i] = f16_to_f32((uint16_t)(h[i] & 0xffff));
+		x.high[i] = f16_to_f32((uint16_t)(h[i] >> 16));
+	}
+	return x;
 }
 
 /* Two numbers, in every lane. */

@@ -6,8 +6,13 @@
 #include "base/mem.h"
 #include "model/kernels/kernels.h"
 
+/* A job is some neighbouring rows of a tensor. With few rows of x, many: what
+ * a panel asks of memory for the next one is then for the same thread. With
+ * many rows of x memory matters less, and short jobs let all threads end at
+ * about the same time. */
 enum {
-	JOB_ROWS = 32,          /* of a tensor, in one job: some microseconds of work */
+	JOBS_A_THREAD = 6,      /* and one more for each two rows of x, up to a stripe's */
+	MOST_JOB_ROWS = 256,
 	FEW_ROWS = 4,           /* up to so many rows of x are rounded on the caller's thread */
 };
 
@@ -17,6 +22,7 @@ struct run {
 	const float *x;
 	struct rounded rounded;         /* x, where a product's weights are integers */
 	const struct kernels *k;
+	int64_t rows;                   /* of a job, or less than a panel more */
 	int jobs;                       /* for one stripe of x */
 };
 
@@ -28,8 +34,8 @@ static bool integers(const struct gguf_tensor *w)
 /* Rows of a tensor in one job: whole panels. */
 static int64_t job_rows(const struct run *r, int i)
 {
-	const int panel = integers(r->p[i].w) ? r->k->int_panel_rows : r->k->panel_rows;
-	return (JOB_ROWS + panel - 1) / panel * panel;
+	const int64_t panel = integers(r->p[i].w) ? r->k->int_panel_rows : r->k->panel_rows;
+	return (r->rows + panel - 1) / panel * panel;
 }
 
 static int jobs_of(const struct run *r, int i)
@@ -94,9 +100,13 @@ void matmul_fixed_n(struct pool *pool, struct matmul_room *room, const struct ma
 	struct run r = { .p = p, .n = n, .m = m, .x = x, .k = kernels() };
 	bool ints = false;
 	for (int i = 0; i < n; i++) {
-		r.jobs += jobs_of(&r, i);
+		r.rows += p[i].w->dims[1];
 		ints |= integers(p[i].w);
 	}
+	r.rows = r.rows / ((JOBS_A_THREAD + (m < STRIPE ? m : STRIPE) / 2) * pool_threads(pool)) + 1;
+	r.rows = r.rows < MOST_JOB_ROWS ? r.rows : MOST_JOB_ROWS;
+	for (int i = 0; i < n; i++)
+		r.jobs += jobs_of(&r, i);
 	if (ints) {
 		make_room(room, &r);
 		if (m > FEW_ROWS)
