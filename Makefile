@@ -54,7 +54,9 @@ $(B)/lib/model/kernels/%_portable.o: ISA = -O3
 $(B)/lib/model/ops.o: ISA = -O3
 ifeq ($(shell uname -m),x86_64)
 $(B)/lib/model/kernels/%_avx2.o:   ISA = -O3 -mavx2 -mfma -mf16c
-$(B)/lib/model/kernels/%_avx512.o: ISA = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+AVX512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+$(B)/lib/model/kernels/%_avx512.o: ISA = -O3 $(AVX512)
+$(B)/lib/model/kernels/%_avx512vnni.o: ISA = -O3 $(AVX512) -mavx512vnni
 endif
 
 $(B)/%.o: %.c

@@ -2,6 +2,7 @@
 #ifndef MR_TESTS_BENCH_H
 #define MR_TESTS_BENCH_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,7 +32,9 @@ static inline int bench_threads(void)
 	return threads ? atoi(threads) : 0;
 }
 
-enum { PEAK_SIZE = 1024, PEAK_REPEAT = 4 };
+/* Figures are the best of short windows, so that another program's share of
+ * the machine does not show; a window is some hundredths of a second. */
+enum { PEAK_SIZE = 1024, PEAK_WINDOWS = 12 };
 
 struct peak {
 	float *a, *b, *c;       /* c: one for each job */
@@ -40,12 +43,11 @@ struct peak {
 static inline void peak_job(void *arg, int job)
 {
 	const struct peak *p = arg;
-	for (int i = 0; i < PEAK_REPEAT; i++)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, PEAK_SIZE, PEAK_SIZE, PEAK_SIZE, 1, p->a,
-		    PEAK_SIZE, p->b, PEAK_SIZE, 0, p->c + (size_t)job * PEAK_SIZE * PEAK_SIZE, PEAK_SIZE);
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, PEAK_SIZE, PEAK_SIZE, PEAK_SIZE, 1, p->a, PEAK_SIZE,
+	    p->b, PEAK_SIZE, 0, p->c + (size_t)job * PEAK_SIZE * PEAK_SIZE, PEAK_SIZE);
 }
 
-/* FLOP/s of one large product a thread; the best of five. */
+/* FLOP/s of one large product a thread. */
 static inline double sgemm_peak(struct pool *pool)
 {
 	const size_t n = (size_t)PEAK_SIZE * PEAK_SIZE, threads = (size_t)pool_threads(pool);
@@ -55,16 +57,57 @@ static inline double sgemm_peak(struct pool *pool)
 	openblas_set_num_threads(1);
 	for (size_t i = 0; i < n; i++)
 		p.a[i] = p.b[i] = (float)(i % 13) - 6;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < PEAK_WINDOWS; i++) {
 		const double start = now_seconds();
 		pool_run(pool, peak_job, &p, (int)threads);
-		const double rate = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE * PEAK_REPEAT * (double)threads /
+		const double rate = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE * (double)threads /
 		    (now_seconds() - start);
 		best = rate > best ? rate : best;
 	}
 	free(p.a);
 	free(p.b);
 	free(p.c);
+	return best;
+}
+
+enum { BANDWIDTH_BYTES = 256 << 20 };
+
+struct bandwidth {
+	const uint64_t *data;
+	size_t n;               /* of a job */
+	uint64_t *sum;          /* one for each job */
+};
+
+static inline void bandwidth_job(void *arg, int job)
+{
+	const struct bandwidth *b = arg;
+	const uint64_t *p = b->data + (size_t)job * b->n;
+	uint64_t s[8] = { 0 };
+	for (size_t i = 0; i + 8 <= b->n; i += 8)
+		for (int k = 0; k < 8; k++)
+			s[k] += p[i + (size_t)k];
+	b->sum[job] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+}
+
+/* Bytes a second that all threads together read from memory, far more than
+ * any cache holds. */
+static inline double memory_bandwidth(struct pool *pool)
+{
+	const int threads = pool_threads(pool);
+	uint64_t *data = mem_grow(NULL, BANDWIDTH_BYTES, 1);
+	struct bandwidth b = { data, BANDWIDTH_BYTES / sizeof *data / (size_t)threads,
+		mem_zalloc((size_t)threads, sizeof *b.sum) };
+	double best = 0;
+	for (size_t i = 0; i < BANDWIDTH_BYTES / sizeof *data; i++)
+		data[i] = i;
+	for (int i = 0; i < PEAK_WINDOWS; i++) {
+		const double start = now_seconds();
+		pool_run(pool, bandwidth_job, &b, threads);
+		const double rate = BANDWIDTH_BYTES / (now_seconds() - start);
+		best = rate > best ? rate : best;
+	}
+	free(data);
+	free(b.sum);
 	return best;
 }
 

@@ -16,7 +16,9 @@ enum {
 	JUDGMENTS = 11, JUDGMENT_TOKENS = 96,
 	CONTEXT = 64,           /* tokens that a decoded sequence has before */
 	PREFILL = 512,
-	REPEAT = 3,             /* each figure is the best of so many */
+	REPEAT = 6,             /* a prefill is the best of so many */
+	STEPS = 32, WINDOW_ROWS = 16,   /* decoding: steps in all; a window has at least so many rows */
+	JUDGED_TOKENS = 300,    /* of the response whose judging is taken apart */
 };
 
 static const char *const prompts[PROMPTS] = {
@@ -81,25 +83,26 @@ static double prefill(struct bench *b, struct err *err)
 	return best;
 }
 
+/* Tokens a second in the best of some steps side by side; < 0 on an error. */
 static double decode(struct bench *b, int batch, struct err *err)
 {
 	struct engine_row rows[ENGINE_MAX_ROWS];
-	const int steps = batch < 16 ? 32 : 8;
+	const int window = batch < WINDOW_ROWS ? WINDOW_ROWS / batch : 1;
 	double best = 0;
 	for (int i = 0; i < batch; i++) {
 		rows[i] = (struct engine_row){ engine_seq_new(b->e), 0, true };
 		if (feed(b, rows[i].seq, CONTEXT, err) != 0)
 			return -1;
 	}
-	for (int i = 0; i < REPEAT; i++) {
+	for (int step = 0; step < STEPS;) {
 		const double start = now_seconds();
-		for (int step = 0; step < steps; step++) {
+		for (int k = 0; k < window; k++, step++) {
 			for (int j = 0; j < batch; j++)
 				rows[j].token = some_token(b, step * batch + j);
 			if (engine_step(b->e, rows, batch, b->logits, err) != 0)
 				return -1;
 		}
-		const double rate = (double)batch * steps / (now_seconds() - start);
+		const double rate = (double)batch * window / (now_seconds() - start);
 		best = rate > best ? rate : best;
 	}
 	for (int i = 0; i < batch; i++)
@@ -115,12 +118,22 @@ static double parameters(const struct model *m)
 	return n;
 }
 
+/* Bytes of weights that one token reads: all but the embedding, of which it
+ * reads a row, unless that is the output matrix too. */
+static double bytes_a_token(const struct model *m)
+{
+	double n = 0;
+	for (size_t i = 0; i < m->gguf->ntensors; i++)
+		n += (double)m->gguf->tensors[i].size;
+	return n - (m->config.tied ? 0 : (double)m->embd->size);
+}
+
 static int engine_figures(struct err *err)
 {
 	static const int batches[] = { 1, 7, 16, 64 };
 	enum { BATCHES = sizeof batches / sizeof *batches };
 	struct bench b = { .m = model_open(bench_model(), NULL, err) };
-	double prefilled = 0, decoded[BATCHES] = { 0 };
+	double prefilled = 0, decoded[BATCHES] = { 0 }, bandwidth;
 	int status = -1;
 	if (!b.m)
 		return -1;
@@ -130,6 +143,7 @@ static int engine_figures(struct err *err)
 	if (!b.e)
 		goto done;
 	measure_peak(&b);
+	bandwidth = memory_bandwidth(b.pool);
 	if ((prefilled = prefill(&b, err)) < 0)
 		goto done;
 	for (int i = 0; i < BATCHES; i++) {
@@ -148,6 +162,8 @@ static int engine_figures(struct err *err)
 		snprintf(name, sizeof name, "decode_b%d_tps", batches[i]);
 		figure(name, decoded[i], "tokens/s");
 	}
+	figure("memory_bandwidth_gbs", bandwidth * 1e-9, "GB/s");
+	figure("decode_b1_vs_bandwidth", decoded[0] * bytes_a_token(b.m) / bandwidth, "ratio");
 	for (int i = 2; i < BATCHES; i++) {
 		snprintf(name, sizeof name, "decode_b%d_vs_peak", batches[i]);
 		figure(name, decoded[i] / most, "ratio");
@@ -236,6 +252,39 @@ static double workload(bool shared, struct err *err)
 	    (sampling + judging * SAMPLES * PROMPTS / judged);
 }
 
+/* A response of some tokens, judged several times: how much longer that takes
+ * than one judgment's prompt alone, and then the decoding alone. */
+static double judging_vs_parts(struct err *err)
+{
+	struct llm *l = llm_open(&(struct llm_options){ .model = bench_model(), .threads = bench_threads() }, err);
+	char *response = NULL, *answer[3] = { 0 };
+	struct buf text = { 0 };
+	double all = -1, prompt = -1, decoding = -1;
+	if (!l)
+		return -1;
+	l->end_of_turn = l->eos = -1;
+	local_keep_prefixes(l, false);
+	if (ask(l, (char *[]){ (char *)prompts[3] }, 1, 1, JUDGED_TOKENS, true, &response, err) < 0)
+		goto done;
+	template_render(template_judge, (struct template_value[]){ { "prompt", prompts[3] },
+		{ "response", response } }, 2, &text);
+	all = ask(l, &text.data, 1, JUDGMENTS, JUDGMENT_TOKENS, true, &answer[0], err);
+	prompt = all < 0 ? -1 : ask(l, &text.data, 1, 1, 1, true, &answer[1], err);
+	/* the prompt is in the cache: what is left is decoding */
+	local_keep_prefixes(l, true);
+	if (prompt < 0 || ask(l, &text.data, 1, 1, 1, true, &answer[2], err) < 0)
+		goto done;
+	free(answer[2]);
+	answer[2] = NULL;
+	decoding = ask(l, &text.data, 1, JUDGMENTS, JUDGMENT_TOKENS, true, &answer[2], err);
+done:
+	free(response);
+	free_texts(answer, 3);
+	buf_free(&text);
+	llm_close(l);
+	return decoding < 0 ? -1 : all / (prompt + decoding);
+}
+
 int main(void)
 {
 	struct err err;
@@ -243,6 +292,9 @@ int main(void)
 	double rate;
 	if (engine_figures(&err) != 0)
 		return die(&err);
+	if ((rate = judging_vs_parts(&err)) < 0)
+		return die(&err);
+	figure("judging_vs_parts", rate, "ratio");
 	if ((rate = workload(true, &err)) < 0)
 		return die(&err);
 	figure("workload_tps", rate, "tokens/s");

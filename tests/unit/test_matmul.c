@@ -14,7 +14,7 @@ static const enum tensor_type types[] = {
 	TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1,
 	TENSOR_Q5_0, TENSOR_Q5_1, TENSOR_Q4_K, TENSOR_Q5_K, TENSOR_Q6_K,
 };
-static const char *const names[] = { "avx512", "avx2", "portable" };
+static const char *const names[] = { "avx512vnni", "avx512", "avx2", "portable" };
 
 enum { NTYPES = sizeof types / sizeof *types, NNAMES = sizeof names / sizeof *names };
 
@@ -248,23 +248,24 @@ static void threads_and_several_products_at_once_change_nothing(void)
 
 static void avx2_and_avx512_give_the_same_bits(void)
 {
-	const int rows = 17, cols = 1536, m = 7;
-	if (matmul_force("avx512") != 0) {
-		printf("# this CPU has no AVX-512: nothing to compare\n");
-		return;
-	}
-	for (int t = 0; t < NTYPES; t++) {
-		if (!tensor_readable(types[t]))
-			continue;
-		make_weights(types[t], rows, cols);
-		make_x(m, cols);
-		matmul_force("avx512");
-		matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
-		CHECK(matmul_force("avx2") == 0);
-		matmul_fixed(pool, &room, z, MOST_ROWS, x, m, &w);
-		for (int i = 0; i < m; i++)
-			CHECK(same(y + i * MOST_ROWS, z + i * MOST_ROWS, (size_t)rows));
-	}
+	static const char *const wider[] = { "avx512", "avx512vnni" };
+	const int rows = 37, cols = 1536, m = 27;
+	for (int i = 0; i < 2; i++)
+		for (int t = 0; t < NTYPES; t++) {
+			if (matmul_force(wider[i]) != 0) {
+				printf("# this CPU has no %s: nothing to compare\n", wider[i]);
+				break;
+			}
+			if (!tensor_readable(types[t]))
+				continue;
+			make_weights(types[t], rows, cols);
+			make_x(m, cols);
+			matmul_fixed(pool, &room, y, MOST_ROWS, x, m, &w);
+			CHECK(matmul_force("avx2") == 0);
+			matmul_fixed(pool, &room, z, MOST_ROWS, x, m, &w);
+			for (int j = 0; j < m; j++)
+				CHECK(same(y + j * MOST_ROWS, z + j * MOST_ROWS, (size_t)rows));
+		}
 }
 
 static void unpacked_weights_are_those_of_dequantize_row(void)

@@ -7,7 +7,7 @@
 #include "model/ops.h"
 #include "test.h"
 
-static const char *const names[] = { "avx512", "avx2", "portable" };
+static const char *const names[] = { "avx512vnni", "avx512", "avx2", "portable" };
 
 enum { NNAMES = sizeof names / sizeof *names, N = 1000 };
 

@@ -11,7 +11,7 @@
 
 extern const struct kernels kernels_portable;
 #if defined(__x86_64__)
-extern const struct kernels kernels_avx2, kernels_avx512;
+extern const struct kernels kernels_avx2, kernels_avx512, kernels_avx512vnni;
 #endif
 
 static _Atomic(const struct kernels *) chosen;
@@ -25,20 +25,55 @@ static bool has_f16c(void)
 }
 #endif
 
+#if defined(__x86_64__)
+static bool has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+	    __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512vnni(void)
+{
+	return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
+static bool has_avx2(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
+#endif
+
+static bool always(void)
+{
+	return true;
+}
+
 /* The fastest first. */
+static const struct {
+	const struct kernels *k;
+	bool (*has)(void);
+} all[] = {
+#if defined(__x86_64__)
+	{ &kernels_avx512vnni, has_avx512vnni },
+	{ &kernels_avx512, has_avx512 },
+	{ &kernels_avx2, has_avx2 },
+#endif
+	{ &kernels_portable, always },
+};
+
+enum { NALL = sizeof all / sizeof *all };
+
+/* NULL: the fastest that this CPU has. */
 static const struct kernels *available(const char *name)
 {
 #if defined(__x86_64__)
 	__builtin_cpu_init();
-	if ((!name || strcmp(name, "avx512") == 0) && __builtin_cpu_supports("avx512f") &&
-	    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-	    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"))
-		return &kernels_avx512;
-	if ((!name || strcmp(name, "avx2") == 0) && __builtin_cpu_supports("avx2") &&
-	    __builtin_cpu_supports("fma") && has_f16c())
-		return &kernels_avx2;
 #endif
-	return !name || strcmp(name, "portable") == 0 ? &kernels_portable : NULL;
+	for (int i = 0; i < NALL; i++)
+		if ((!name || strcmp(name, all[i].k->name) == 0) && all[i].has())
+			return all[i].k;
+	return NULL;
 }
 
 const struct kernels *kernels(void)

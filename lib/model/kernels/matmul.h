@@ -40,7 +40,7 @@ void matmul_fixed(struct pool *pool, struct matmul_room *room, float *y, size_t 
 /* scratch: rows * cols floats */
 void matmul_blas(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, float *scratch);
 
-/* "avx512", "avx2", "portable": what matmul_fixed runs on this CPU. */
+/* "avx512vnni", "avx512", "avx2", "portable": what matmul_fixed runs on this CPU. */
 const char *matmul_kernel_name(void);
 /* For the tests: forces one by name; -1 where this CPU lacks it. */
 int matmul_force(const char *name);
