@@ -60,7 +60,7 @@ struct llm_options {
 	const char *model;      /* a GGUF file */
 	const char *chat_template;  /* a family's name ("chatml"), or NULL: recognised from the file */
 	int threads;            /* <= 0: cpus_available() */
-	int batch;              /* sequences decoded side by side, >= 1; 0: default (16) */
+	int batch;              /* sequences decoded side by side, >= 1; 0: default (32) */
 	size_t kv_bytes;        /* bound of the key/value cache; 0: default */
 	bool exact;             /* the float32 reference path (OpenBLAS) */
 	void (*tick)(void *arg);        /* NULL, or called between steps of work: for a progress line */

@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 
 enum {
-	DEFAULT_BATCH = 16,
+	DEFAULT_BATCH = 32,
 	LEAST_LOGITS = 33,              /* of a step: choices of several tokens take many */
 	MOST_COMPLETIONS = 1 << 20,
 };

@@ -34,38 +34,34 @@ INLINE vec v_exp(vec x)
 	return (vec)((ivec)(p * (vec)power) & keep);
 }
 
+INLINE vec v_swiglu(vec gate, vec up)
+{
+	return gate / (v_set1(1.0f) + v_exp(-gate)) * up;
+}
+
 static void swiglu(float *y, const float *gate, const float *up, size_t n)
 {
-	const vec one = v_set1(1.0f);
-	for (size_t i = 0; i < n; i += LANES) {
-		float tail[3][LANES] = { 0 };
-		const size_t m = n - i < LANES ? n - i : LANES;
-		if (m == LANES) {
-			const vec g = v_load(gate + i);
-			v_store(y + i, g / (one + v_exp(-g)) * v_load(up + i));
-			continue;
-		}
-		memcpy(tail[0], gate + i, m * sizeof(float));
-		memcpy(tail[1], up + i, m * sizeof(float));
-		const vec g = v_load(tail[0]);
-		v_store(tail[2], g / (one + v_exp(-g)) * v_load(tail[1]));
-		memcpy(y + i, tail[2], m * sizeof(float));
+	for (; n >= LANES; n -= LANES, y += LANES, gate += LANES, up += LANES)
+		v_store(y, v_swiglu(v_load(gate), v_load(up)));
+	if (n) {
+		float tail[2][LANES] = { 0 };
+		memcpy(tail[0], gate, n * sizeof(float));
+		memcpy(tail[1], up, n * sizeof(float));
+		v_store(tail[0], v_swiglu(v_load(tail[0]), v_load(tail[1])));
+		memcpy(y, tail[0], n * sizeof(float));
 	}
 }
 
 static void exp_scaled(float *y, const float *x, size_t n, float shift, float scale)
 {
 	const vec s = v_set1(shift), f = v_set1(scale);
-	for (size_t i = 0; i < n; i += LANES) {
+	for (; n >= LANES; n -= LANES, y += LANES, x += LANES)
+		v_store(y, v_exp((v_load(x) - s) * f));
+	if (n) {
 		float tail[LANES] = { 0 };
-		const size_t m = n - i < LANES ? n - i : LANES;
-		if (m == LANES) {
-			v_store(y + i, v_exp((v_load(x + i) - s) * f));
-			continue;
-		}
-		memcpy(tail, x + i, m * sizeof(float));
+		memcpy(tail, x, n * sizeof(float));
 		v_store(tail, v_exp((v_load(tail) - s) * f));
-		memcpy(y + i, tail, m * sizeof(float));
+		memcpy(y, tail, n * sizeof(float));
 	}
 }
 
