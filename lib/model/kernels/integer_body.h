@@ -22,12 +22,14 @@
 enum {
 	PANEL = ROW_VECS * LANES,
 	INT_CHUNK = 512,        /* columns; a multiple of every block's length */
+	MOST_BYTES = INT_CHUNK / 32 * 34,       /* of so many columns, in any type */
 	HALF = 2 * LANES,       /* numbers in a vector of halves of lanes */
 	GROUP = 2 * ROW_VECS * HALF,    /* numbers of a group's four columns */
 };
 
 struct weights {
-	const unsigned char *at[PANEL];         /* the rows, where the chunk begins */
+	const unsigned char *at;                /* the first row, where the chunk begins */
+	size_t stride;                          /* bytes from row to row */
 	const unsigned char *ahead;             /* of memory that will be wanted soon */
 	_Alignas(64) int16_t w[INT_CHUNK / 4 * GROUP];
 	_Alignas(64) float scale[INT_CHUNK / 16][PANEL];
@@ -68,13 +70,19 @@ struct sums {
 	ivec v[ROW_VECS];
 };
 
+/* Four bytes of each row of the vector j. */
+INLINE uivec gather_words(const struct weights *b, int j, size_t at)
+{
+	return gather1(b->at + (size_t)(j * LANES) * b->stride + at, b->stride);
+}
+
 /* Sixteen bytes of each row. */
 INLINE struct bytes4 gather_rows(const struct weights *b, size_t at)
 {
 	struct bytes4 x;
 	UNROLL
 	for (int j = 0; j < ROW_VECS; j++)
-		gather4(b->at + j * LANES, at, x.v[j]);
+		gather4(b->at + (size_t)(j * LANES) * b->stride + at, b->stride, x.v[j]);
 	return x;
 }
 
@@ -126,7 +134,7 @@ INLINE void put_scales(struct weights *b, size_t block, size_t at, bool min)
 {
 	UNROLL
 	for (int j = 0; j < ROW_VECS; j++) {
-		const struct two_vecs x = two_f16(gather1(b->at + j * LANES, at));
+		const struct two_vecs x = two_f16(gather_words(b, j, at));
 		v_store(b->scale[block] + j * LANES, x.low);
 		if (min)
 			v_store(b->min[block] + j * LANES, x.high);
@@ -193,7 +201,7 @@ INLINE void rows_q5(struct weights *b, const struct one_row *one, size_t n, bool
 		struct sums s = { { { 0 } } };
 		UNROLL
 		for (int j = 0; j < ROW_VECS; j++) {
-			const uivec bits = gather1(b->at + j * LANES, at + header);
+			const uivec bits = gather_words(b, j, at + header);
 			UNROLL
 			for (int i = 0; i < 4; i++) {
 				put(b, j, one, g + i, with_fifth(low_halves(x.v[j][i]), bits >> 4 * i),
@@ -210,7 +218,7 @@ INLINE void rows_q5(struct weights *b, const struct one_row *one, size_t n, bool
 INLINE void put_k_scales(struct weights *b, size_t block, size_t at)
 {
 	for (int r = 0; r < PANEL; r++) {
-		const unsigned char *src = b->at[r] + at, *s = src + 4;
+		const unsigned char *src = b->at + (size_t)r * b->stride + at, *s = src + 4;
 		const float d = f16_to_f32((uint16_t)(src[0] | src[1] << 8));
 		const float dmin = -f16_to_f32((uint16_t)(src[2] | src[3] << 8));
 		for (size_t i = block; i < block + 4; i++, s++) {
@@ -276,7 +284,7 @@ INLINE struct group with_two(struct group x, uhvec bytes, int s)
 INLINE void put_q6_k_scales(struct weights *b, size_t first, size_t at, size_t half)
 {
 	for (int r = 0; r < PANEL; r++) {
-		const unsigned char *src = b->at[r] + at;
+		const unsigned char *src = b->at + (size_t)r * b->stride + at;
 		const float d = f16_to_f32((uint16_t)(src[208] | src[209] << 8));
 		for (size_t i = 0; i < 8; i++)
 			b->scale[first + i][r] = d * (float)(int8_t)src[192 + 8 * half + i];
@@ -448,20 +456,32 @@ static void int_tiles(int tm, enum tensor_type type, const struct rounded_rows *
 	}
 }
 
+/* Where the matrix ends before the panel does: its rows' n bytes, and zeros. */
+static void copy_rows(struct weights *b, unsigned char *to, int rows, size_t n)
+{
+	memset(to, 0, PANEL * n);
+	for (int r = 0; r < rows; r++)
+		memcpy(to + (size_t)r * n, b->at + (size_t)r * b->stride, n);
+	b->at = to;
+	b->stride = n;
+}
+
 static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int m, const struct gguf_tensor *w,
     int64_t row, int rows)
 {
 	_Alignas(64) float acc[STRIPE * PANEL];
 	const size_t cols = (size_t)w->dims[0], len = tensor_block_len(w->type), size = tensor_block_size(w->type);
 	const size_t row_size = cols / len * size, blocks = cols / 32;
+	unsigned char spare[PANEL * MOST_BYTES];
 	struct weights b;
 	b.ahead = (const unsigned char *)w->data + (size_t)(row + PANEL) * row_size;
 	memset(acc, 0, (size_t)m * PANEL * sizeof(float));
 	for (size_t k = 0; k < cols; k += INT_CHUNK) {
 		const size_t n = cols - k < INT_CHUNK ? cols - k : INT_CHUNK;
-		for (int r = 0; r < PANEL; r++)
-			b.at[r] = (const unsigned char *)w->data +
-			    (size_t)(row + (r < rows ? r : rows - 1)) * row_size + k / len * size;
+		b.at = (const unsigned char *)w->data + (size_t)row * row_size + k / len * size;
+		b.stride = row_size;
+		if (rows < PANEL)
+			copy_rows(&b, spare, rows, n / len * size);
 		if (m == 1) {
 			multiply_one(&b, w->type, &(struct rounded_rows){ x->q + (size_t)x0 * cols + k,
 				x->scale + (size_t)x0 * blocks + k / 32, x->sum + (size_t)x0 * blocks + k / 32,

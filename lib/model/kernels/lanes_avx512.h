@@ -101,12 +101,12 @@ static inline ivec h_madd(hvec a, hvec b, ivec c)
 	return c;
 }
 
-/* Four bytes at the offset from each of sixteen pointers. */
-static inline uivec gather1(const unsigned char *const *p, size_t offset)
+/* Four bytes of each of sixteen rows, stride bytes apart. */
+static inline uivec gather1(const unsigned char *p, size_t stride)
 {
 	int v[16];
-	for (int i = 0; i < 16; i++)
-		memcpy(&v[i], p[i] + offset, sizeof v[i]);
+	for (size_t i = 0; i < 16; i++)
+		memcpy(&v[i], p + i * stride, sizeof v[i]);
 	return (uivec)_mm512_setr_epi32(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11],
 	    v[12], v[13], v[14], v[15]);
 }
@@ -117,14 +117,14 @@ static inline __m128i sixteen_bytes(const unsigned char *p)
 }
 
 /* Sixteen bytes: v[i] has bytes 4 i … 4 i + 3 of each. */
-static inline void gather4(const unsigned char *const *p, size_t offset, uhvec v[4])
+static inline void gather4(const unsigned char *p, size_t stride, uhvec v[4])
 {
 	__m512i r[4];
-	for (int i = 0; i < 4; i++) {
-		r[i] = _mm512_castsi128_si512(sixteen_bytes(p[i] + offset));
-		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p[i + 4] + offset), 1);
-		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p[i + 8] + offset), 2);
-		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p[i + 12] + offset), 3);
+	for (size_t i = 0; i < 4; i++) {
+		r[i] = _mm512_castsi128_si512(sixteen_bytes(p + i * stride));
+		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p + (i + 4) * stride), 1);
+		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p + (i + 8) * stride), 2);
+		r[i] = _mm512_inserti32x4(r[i], sixteen_bytes(p + (i + 12) * stride), 3);
 	}
 	const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
 	const __m512i c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);

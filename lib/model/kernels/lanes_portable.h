@@ -91,23 +91,23 @@ static inline ivec h_madd(hvec a, hvec b, ivec c)
 #endif
 }
 
-/* Four bytes at the offset from each of four pointers. */
-static inline uivec gather1(const unsigned char *const *p, size_t offset)
+/* Four bytes of each of four rows, stride bytes apart. */
+static inline uivec gather1(const unsigned char *p, size_t stride)
 {
 	uivec v;
-	for (int i = 0; i < LANES; i++) {
+	for (size_t i = 0; i < LANES; i++) {
 		unsigned a;
-		memcpy(&a, p[i] + offset, sizeof a);
+		memcpy(&a, p + i * stride, sizeof a);
 		v[i] = a;
 	}
 	return v;
 }
 
 /* Sixteen bytes: v[i] has bytes 4 i … 4 i + 3 of each. */
-static inline void gather4(const unsigned char *const *p, size_t offset, uhvec v[4])
+static inline void gather4(const unsigned char *p, size_t stride, uhvec v[4])
 {
 	for (size_t i = 0; i < 4; i++)
-		v[i] = (uhvec)gather1(p, offset + 4 * i);
+		v[i] = (uhvec)gather1(p + 4 * i, stride);
 }
 
 /* The largest magnitude; NaN where one is not a number. */
