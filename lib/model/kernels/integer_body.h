@@ -4,8 +4,8 @@
  *
  * Weights are small integers times a scale a block, some with a minimum. x
  * comes as sixteen-bit integers with a scale for each 32 columns (struct
- * rounded), so that a block's sum of products is an integer: exact, in any
- * order. An output element is, block after block from 0,
+ * rounded), so that a block's sum of products is an integer below 2^27: exact,
+ * in any order. An output element is, block after block from 0,
  *
  *     y = fma(sum, weight's scale * x's scale, y)
  *     y = fma(weight's minimum, x's sum, y)       in types that have one
@@ -30,7 +30,7 @@ enum {
 struct weights {
 	const unsigned char *at;                /* the first row, where the chunk begins */
 	size_t stride;                          /* bytes from row to row */
-	const unsigned char *ahead;             /* of memory that will be wanted soon */
+	uintptr_t ahead;                        /* the address of what will be wanted soon */
 	_Alignas(64) int16_t w[INT_CHUNK / 4 * GROUP];
 	_Alignas(64) float scale[INT_CHUNK / 16][PANEL];
 	_Alignas(64) float min[INT_CHUNK / 32][PANEL];
@@ -51,16 +51,19 @@ INLINE struct group high_halves(uhvec bytes)
 	return (struct group){ bytes >> 4 & 15, bytes >> 12 };
 }
 
+/* Rows of x, from one block of the chunk on. */
+struct x_rows {
+	const int16_t *q;               /* (rows, ldq) */
+	const float *scale, *sum;       /* (rows, lds): one for each 32 columns */
+	size_t ldq, lds;
+	float *acc;                     /* (rows, PANEL): where the products are added up */
+};
+
 /*
- * Where the numbers go: into the buffer, or, where x has one row only (one is
+ * Unpacked numbers go into the buffer, or, where x has one row only (one is
  * not NULL: a constant of the inlined code), at once into the sum of their
  * block. Scales go into the buffer anyway.
  */
-struct one_row {
-	const int16_t *q;
-	const float *scale, *sum;       /* one for each 32 columns */
-	float *acc;                     /* (PANEL) */
-};
 
 /* Of each vector of rows: bytes of the file, or sums of a block. */
 struct bytes4 {
@@ -87,7 +90,7 @@ INLINE struct bytes4 gather_rows(const struct weights *b, size_t at)
 }
 
 /* Group g of the vector of rows j, each number less off; s: its block's sum. */
-INLINE void put(struct weights *b, int j, const struct one_row *one, int g, struct group x, unsigned short off,
+INLINE void put(struct weights *b, int j, const struct x_rows *one, int g, struct group x, unsigned short off,
     struct sums *s)
 {
 	x.even -= off;
@@ -104,7 +107,7 @@ INLINE void put(struct weights *b, int j, const struct one_row *one, int g, stru
 
 /* A block is at its end: its sum, with scale i, and its minimum, which are
  * those of x's block, are added. */
-INLINE void finish(const struct weights *b, const struct one_row *one, size_t i, size_t block, bool min,
+INLINE void finish(const struct weights *b, const struct x_rows *one, size_t i, size_t block, bool min,
     const struct sums *s)
 {
 	if (!one)
@@ -125,7 +128,7 @@ INLINE void finish(const struct weights *b, const struct one_row *one, size_t i,
 INLINE void fetch_ahead_rows(struct weights *b, size_t n)
 {
 	for (size_t i = 0; i < n * PANEL; i += 64)
-		__builtin_prefetch(b->ahead + i);
+		__builtin_prefetch((const void *)(b->ahead + i));
 	b->ahead += n * PANEL;
 }
 
@@ -141,7 +144,7 @@ INLINE void put_scales(struct weights *b, size_t block, size_t at, bool min)
 	}
 }
 
-INLINE void rows_q4(struct weights *b, const struct one_row *one, size_t n, bool min)
+INLINE void rows_q4(struct weights *b, const struct x_rows *one, size_t n, bool min)
 {
 	const size_t header = min ? 4 : 2;
 	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 16) {
@@ -161,7 +164,7 @@ INLINE void rows_q4(struct weights *b, const struct one_row *one, size_t n, bool
 	}
 }
 
-INLINE void rows_q8_0(struct weights *b, const struct one_row *one, size_t n)
+INLINE void rows_q8_0(struct weights *b, const struct x_rows *one, size_t n)
 {
 	for (size_t block = 0, at = 0; block < n / 32; block++, at += 34) {
 		struct sums s = { { { 0 } } };
@@ -190,7 +193,7 @@ INLINE struct group with_fifth(struct group x, uivec bits)
 	return x;
 }
 
-INLINE void rows_q5(struct weights *b, const struct one_row *one, size_t n, bool min)
+INLINE void rows_q5(struct weights *b, const struct x_rows *one, size_t n, bool min)
 {
 	const size_t header = min ? 4 : 2;
 	for (size_t block = 0, at = 0; block < n / 32; block++, at += header + 20) {
@@ -240,7 +243,7 @@ INLINE struct group with_bit(struct group x, uhvec bytes, int s)
 
 /* 256 numbers are four times 32 low halves of bytes, then their high ones;
  * fifth bits, where there are any, are a bit of each of 32 bytes in front. */
-INLINE void rows_k(struct weights *b, const struct one_row *one, size_t n, bool fifth)
+INLINE void rows_k(struct weights *b, const struct x_rows *one, size_t n, bool fifth)
 {
 	for (size_t first = 0, at = 0; first < n / 32; first += 8, at += fifth ? 176 : 144) {
 		const size_t bits = at + 16, bytes = bits + (fifth ? 32 : 0);
@@ -293,7 +296,7 @@ INLINE void put_q6_k_scales(struct weights *b, size_t first, size_t at, size_t h
 
 /* Two halves of 128: 64 bytes of low bits, then, behind both, 32 of high
  * ones; a scale for each sixteen numbers. */
-INLINE void rows_q6_k(struct weights *b, const struct one_row *one, size_t n)
+INLINE void rows_q6_k(struct weights *b, const struct x_rows *one, size_t n)
 {
 	for (size_t i128 = 0; i128 < n / 128; i128++) {
 		const size_t half = i128 % 2, at = i128 / 2 * 210, block = i128 * 4, scale = i128 * 8;
@@ -325,7 +328,7 @@ INLINE void rows_q6_k(struct weights *b, const struct one_row *one, size_t n)
 }
 
 /* n columns of the panel's rows; one: as above. */
-INLINE void rows(struct weights *b, const struct one_row *one, enum tensor_type type, size_t n)
+INLINE void rows(struct weights *b, const struct x_rows *one, enum tensor_type type, size_t n)
 {
 	switch (type) {
 	case TENSOR_Q4_0:
@@ -359,22 +362,15 @@ static void unpack_rows(struct weights *b, enum tensor_type type, size_t n)
 	rows(b, NULL, type, n);
 }
 
-/* What a chunk's loops need of x: rows of it, from one block on. */
-struct rounded_rows {
-	const int16_t *q;
-	const float *scale, *sum;
-	size_t ldq, lds;
-};
-
-static void multiply_one(struct weights *b, enum tensor_type type, const struct rounded_rows *x, size_t n, float *acc)
+static void multiply_one(struct weights *b, enum tensor_type type, const struct x_rows *x, size_t n)
 {
-	rows(b, &(struct one_row){ x->q, x->scale, x->sum, acc }, type, n);
+	rows(b, x, type, n);
 }
 
-/* acc (tm, PANEL) += blocks of 32 columns; groups of four columns have a
+/* tm rows of x times blocks of 32 columns; groups of four columns have a
  * scale of their own (8, or 4 in Q6_K). */
-INLINE void int_tile(const int tm, const int groups, const bool min, const struct rounded_rows *x,
-    const struct weights *b, int blocks, float *acc)
+INLINE void int_tile(const int tm, const int groups, const bool min, const struct x_rows *x,
+    const struct weights *b, int blocks)
 {
 	const int16_t *w = b->w;
 	const float *scale = b->scale[0];
@@ -404,7 +400,7 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 				const vec d = v_set1(x->scale[at]), sum = v_set1(min ? x->sum[at] : 0);
 				UNROLL
 				for (int j = 0; j < ROW_VECS; j++) {
-					float *y = acc + i * PANEL + j * LANES;
+					float *y = x->acc + i * PANEL + j * LANES;
 					vec a = v_fma(__builtin_convertvector(s[i * ROW_VECS + j], vec),
 					    v_load(scale + j * LANES) * d, v_load(y));
 					if (min)
@@ -417,24 +413,24 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 	}
 }
 
-INLINE void int_tile_of(const int tm, enum tensor_type type, const struct rounded_rows *x, const struct weights *b,
-    int blocks, float *acc)
+INLINE void int_tile_of(const int tm, enum tensor_type type, const struct x_rows *x, const struct weights *b,
+    int blocks)
 {
 	if (type == TENSOR_Q6_K)
-		int_tile(tm, 4, false, x, b, blocks, acc);
+		int_tile(tm, 4, false, x, b, blocks);
 	else if (type == TENSOR_Q4_1 || type == TENSOR_Q5_1 || type == TENSOR_Q4_K || type == TENSOR_Q5_K)
-		int_tile(tm, 8, true, x, b, blocks, acc);
+		int_tile(tm, 8, true, x, b, blocks);
 	else
-		int_tile(tm, 8, false, x, b, blocks, acc);
+		int_tile(tm, 8, false, x, b, blocks);
 }
 
-static void int_tiles(int tm, enum tensor_type type, const struct rounded_rows *x, const struct weights *b,
-    int blocks, float *acc)
+static void int_tiles(int tm, enum tensor_type type, const struct x_rows *x, const struct weights *b,
+    int blocks)
 {
 	switch (tm) {
 #define CASE(n) \
 	case n: \
-		int_tile_of(n, type, x, b, blocks, acc); \
+		int_tile_of(n, type, x, b, blocks); \
 		break;
 	CASE(1)
 	CASE(2)
@@ -474,7 +470,7 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 	const size_t row_size = cols / len * size, blocks = cols / 32;
 	unsigned char spare[PANEL * MOST_BYTES];
 	struct weights b;
-	b.ahead = (const unsigned char *)w->data + (size_t)(row + PANEL) * row_size;
+	b.ahead = (uintptr_t)w->data + (size_t)(row + PANEL) * row_size;
 	memset(acc, 0, (size_t)m * PANEL * sizeof(float));
 	for (size_t k = 0; k < cols; k += INT_CHUNK) {
 		const size_t n = cols - k < INT_CHUNK ? cols - k : INT_CHUNK;
@@ -482,21 +478,18 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 		b.stride = row_size;
 		if (rows < PANEL)
 			copy_rows(&b, spare, rows, n / len * size);
-		if (m == 1) {
-			multiply_one(&b, w->type, &(struct rounded_rows){ x->q + (size_t)x0 * cols + k,
-				x->scale + (size_t)x0 * blocks + k / 32, x->sum + (size_t)x0 * blocks + k / 32,
-				cols, blocks }, n, acc);
-			continue;
-		}
-		unpack_rows(&b, w->type, n);
+		if (m > 1)
+			unpack_rows(&b, w->type, n);
 		/* tiles of equal height, or one row less */
-		for (int i = 0, left = (m + INT_TILE - 1) / INT_TILE; left > 0; left--) {
-			const int tm = (m - i + left - 1) / left;
-			const size_t at = (size_t)(x0 + i);
-			const struct rounded_rows some = { x->q + at * cols + k, x->scale + at * blocks + k / 32,
-				x->sum + at * blocks + k / 32, cols, blocks };
-			int_tiles(tm, w->type, &some, &b, (int)n / 32, acc + i * PANEL);
-			i += tm;
+		for (int i = 0, left = (m + INT_TILE - 1) / INT_TILE, tm; left > 0; left--, i += tm) {
+			const size_t at = (size_t)(x0 + i), first = at * blocks + k / 32;
+			const struct x_rows some = { x->q + at * cols + k, x->scale + first, x->sum + first, cols,
+				blocks, acc + i * PANEL };
+			tm = (m - i + left - 1) / left;
+			if (m > 1)
+				int_tiles(tm, w->type, &some, &b, (int)n / 32);
+			else
+				multiply_one(&b, w->type, &some, n);
 		}
 	}
 	for (int i = 0; i < m; i++, y += ldy)
