@@ -42,6 +42,8 @@ SUBMAKE = +$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(she
 
 SANITIZE       = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 ASAN_VARIABLES = B='$(B)/asan' CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE)'
+TSAN_VARIABLES = B='$(B)/tsan' CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-fsanitize=thread'
+TSAN_TESTS     = base matmul engine llm
 FUZZ_VARIABLES = B='$(B)/clang-fuzz' CC=clang LDFLAGS='-fsanitize=address,undefined' \
 	CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
 FUZZ_SECONDS   = 30
@@ -118,6 +120,10 @@ check: model   ## the tests without the sanitizers' build
 	$(SUBMAKE) all units
 	tests/run.sh '$(B)'
 
+tsan:   ## the engine's unit tests under the thread sanitizer
+	$(SUBMAKE) $(TSAN_VARIABLES) $(TSAN_TESTS:%='$(B)/tsan/unit/test_%')
+	for t in $(TSAN_TESTS); do TSAN_OPTIONS=exitcode=86 '$(B)'/tsan/unit/test_$$t || exit; done
+
 fuzz:   ## libFuzzer on every target in tests/fuzz, FUZZ_SECONDS each
 	$(SETUP) clang
 	$(SUBMAKE) $(FUZZ_VARIABLES) fuzzers
@@ -157,7 +163,7 @@ help:   ## this list
 	@echo 'Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, B (build folder), FUZZ_SECONDS,'
 	@echo '  SETUP=true (install nothing); for demo, those of pipelines/iteration.sh.'
 
-.PHONY: all units fuzzers benches setup model demo test check fuzz bench lint install uninstall dist clean help
+.PHONY: all units fuzzers benches setup model demo test check tsan fuzz bench lint install uninstall dist clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 

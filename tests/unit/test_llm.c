@@ -338,7 +338,7 @@ static void texts_are_utf8_without_nul(void)
 	int replaced = 0;
 	r.n = 50;
 	r.params = (struct llm_params){ 3, 1, 0, 60 };
-	CHECK(llm_batch(l) == 16);
+	CHECK(llm_batch(l) == 32);
 	struct llm_answer *a = ask(l, &r);
 	for (int j = 0; j < a->n; j++) {
 		const char *text = a->completions[j].text;
