@@ -170,12 +170,15 @@ void lora_unpack(const struct lora_parts *p, struct pool *pool, int l, const str
 	gemm_run(pool, g, n);
 }
 
-void lora_merge(const struct lora_parts *p, struct pool *pool, const struct gguf_tensor *x, float *w)
+void lora_merge(const struct lora_parts *p, struct pool *pool, const struct gguf_tensor *x, size_t from,
+    size_t rows, float *w)
 {
 	for (size_t i = 0; i < matrices(p); i++)
 		if (p->matrix[i].base == x) {
 			struct gemm g = product(p, i, w);
 
+			g.a += from * (size_t)p->set.rank;
+			g.m = (int)rows;
 			gemm_run(pool, &g, 1);
 		}
 }

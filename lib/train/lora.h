@@ -32,8 +32,9 @@ void lora_free(struct lora_parts *p);
 void lora_start(struct lora_parts *p, float *w, float *g);
 /* Fills what the pointers of to are for with layer l's weights, adapters added. */
 void lora_unpack(const struct lora_parts *p, struct pool *pool, int l, const struct layer *to);
-/* Adds to w (out, in), the values of tensor x, its adapter's, if it has one. */
-void lora_merge(const struct lora_parts *p, struct pool *pool, const struct gguf_tensor *x, float *w);
+/* Adds to w, rows from … of tensor x, those of its adapter, if it has one. */
+void lora_merge(const struct lora_parts *p, struct pool *pool, const struct gguf_tensor *x, size_t from,
+    size_t rows, float *w);
 /* As trainer_offset. */
 ptrdiff_t lora_offset(const struct lora_parts *p, const char *name, size_t *n);
 /* Writes the adapters alone. */

@@ -522,22 +522,29 @@ int trainer_check_type(const struct trainer *t, enum tensor_type type, struct er
 	return 0;
 }
 
+enum { PIECE = 1 << 20 };       /* elements in memory at a time, or a little more */
+
+/* What is not trained as it is, is copied, adapters added. */
 static int put_tensor(const struct trainer *t, struct gguf_writer *w, size_t i, struct err *err)
 {
 	const struct gguf_tensor *x = &t->m->gguf->tensors[i];
-	float *copy;
-	int rc;
+	size_t cols = (size_t)x->dims[0], rows = elements(x) / cols, most = PIECE / cols + 1, n;
+	float *piece;
+	int rc = 0;
 
 	if (t->offset[i] >= 0)
 		return gguf_put_tensor(w, t->w + t->offset[i], err);
-	copy = mem_try(elements(x), sizeof *copy);
-	if (!copy)
+	piece = mem_try((most < rows ? most : rows) * cols, sizeof *piece);
+	if (!piece)
 		return err_set(err, "not enough memory for %s", x->name);
-	dequantize_row(x->type, x->data, copy, elements(x));
-	if (t->lora.set.rank)
-		lora_merge(&t->lora, t->pool, x, copy);
-	rc = gguf_put_tensor(w, copy, err);
-	free(copy);
+	for (size_t at = 0; rc == 0 && at < rows; at += n) {
+		n = rows - at < most ? rows - at : most;
+		dequantize_row(x->type, (const char *)x->data + at * (x->size / rows), piece, n * cols);
+		if (t->lora.set.rank)
+			lora_merge(&t->lora, t->pool, x, at, n, piece);
+		rc = gguf_put_part(w, piece, n * cols, err);
+	}
+	free(piece);
 	return rc;
 }
 
