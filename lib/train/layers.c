@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "model/ops.h"
 #include "train/attention.h"
 #include "train/gemm.h"
@@ -290,6 +291,15 @@ void embed_backward(const struct pass *p, float *dembd, const float *dx)
 
 /* ---- the layer ---- */
 
+static void timed_attention(const struct pass *p, const struct attention *a,
+    void (*way)(struct pool *pool, const struct attention *a))
+{
+	double start = now_seconds();
+
+	way(p->pool, a);
+	*p->attention += now_seconds() - start;
+}
+
 static struct attention attention_of(const struct pass *p, const struct acts *a)
 {
 	return (struct attention){ .tree = p->tree, .heads = p->c->heads, .kv_heads = p->c->kv_heads,
@@ -312,7 +322,7 @@ void layer_forward(const struct pass *p, const struct layer *w, const struct act
 	    times_wt(a->k, s->h, w->k, T, KD, C, 0),
 	    times_wt(a->v, s->h, w->v, T, KD, C, 0) }, 3);
 	pool_run(p->pool, rope_forward_job, &rows, norm_blocks(T));
-	attention_forward(p->pool, &att);
+	timed_attention(p, &att, attention_forward);
 	gemm_run(p->pool, (struct gemm[]){ times_wt(a->mid, a->att, w->o, T, C, HD, 1) }, 1);
 
 	norm_forward(p, s->h, a->rstd_ffn, out, a->mid, NULL, w->ffn_norm, T);
@@ -364,7 +374,7 @@ static void attn_backward(const struct pass *p, const struct layer *w, const str
 	add_grad(p, &first, &then, 0, g->o, adapter_of(d, LAYER_O), dx, a->att, C, HD);
 	run(p, &first);
 	run(p, &then);
-	attention_backward(p->pool, &att);
+	timed_attention(p, &att, attention_backward);
 	pool_run(p->pool, rope_backward_job, &rows, norm_blocks(T));
 	pool_run(p->pool, bias_backward_job, &biases, 4);
 	norm_forward(p, s->h, a->rstd_attn, NULL, a->x, NULL, w->attn_norm, T);

@@ -62,6 +62,7 @@ struct pass {
 	const struct tree *tree;
 	struct scratch s;
 	int rank;                       /* R of adapters; 0: there are none */
+	double *attention;              /* seconds spent in it are added here */
 	float scale;                    /* w + scale b a is what the layers are given as w */
 };
 

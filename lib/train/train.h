@@ -87,6 +87,14 @@ int trainer_forward(struct trainer *t, const struct segment *s, int n, bool keep
  * sum_s dlogps[s] * logps[s]. */
 int trainer_backward(struct trainer *t, const double *dlogps, struct err *err);
 
+/* Seconds that forward and backward passes took since trainer_new, by part:
+ * the layers but for their attention, forward and backward; attention, both
+ * ways; the head, both ways. */
+struct trainer_seconds {
+	double forward, backward, attention, head;
+};
+struct trainer_seconds trainer_seconds(const struct trainer *t);
+
 /* Where a type cannot hold the model's matrices, -1 and a message. */
 int trainer_check_type(const struct trainer *t, enum tensor_type type, struct err *err);
 /* Adapters that are not merged go into a file of their own, F32, in

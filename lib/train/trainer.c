@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/progress.h"
 #include "train/gemm.h"
 #include "train/head.h"
 #include "train/layers.h"
@@ -32,6 +33,7 @@ struct trainer {
 	float *last;            /* (T, C) the last layer's output */
 	float *dx;              /* (T, C) */
 	double *logp;           /* (N) */
+	struct trainer_seconds seconds;
 	struct layer unpacked;  /* with adapters: the weights of one layer */
 	float *bias_room[4];
 	bool kept;
@@ -151,7 +153,8 @@ struct trainer *trainer_plan(const struct model *m, struct pool *pool, const str
 
 	t->m = m;
 	t->pool = pool;
-	t->pass = (struct pass){ .pool = pool, .c = &m->config, .tree = &t->tree };
+	t->pass = (struct pass){ .pool = pool, .c = &m->config, .tree = &t->tree,
+	    .attention = &t->seconds.attention };
 	gemm_init();
 	t->wl = mem_zalloc(layers, sizeof *t->wl);
 	t->gl = mem_zalloc(layers, sizeof *t->gl);
@@ -423,6 +426,21 @@ double trainer_flops(const struct trainer *t, int tokens, int targets)
 
 /* ---- forward and backward ---- */
 
+struct trainer_seconds trainer_seconds(const struct trainer *t)
+{
+	return t->seconds;
+}
+
+/* Adds the time since start to *part, less what attention took of it; returns
+ * the time now. */
+static double took(struct trainer *t, double *part, double start, double attention_before)
+{
+	double now = now_seconds();
+
+	*part += now - start - (t->seconds.attention - attention_before);
+	return now;
+}
+
 /* Layer l's weights, until the next call. */
 static const struct layer *weights_of(struct trainer *t, int l)
 {
@@ -443,6 +461,7 @@ int trainer_forward(struct trainer *t, const struct segment *s, int n, bool keep
 {
 	const struct model_config *c = &t->m->config;
 	struct pass *p = &t->pass;
+	double start = now_seconds(), attention = t->seconds.attention;
 
 	t->kept = false;
 	if (tree_build(&t->tree, s, n, c->vocab, c->context, err) != 0 ||
@@ -455,7 +474,9 @@ int trainer_forward(struct trainer *t, const struct segment *s, int n, bool keep
 	embed_forward(p, t->acts[0].x, t->m->embd, t->embd);
 	for (int l = 0; l < c->layers; l++)
 		layer_forward(p, weights_of(t, l), &t->acts[l], l + 1 < c->layers ? t->acts[l + 1].x : t->last);
+	start = took(t, &t->seconds.forward, start, attention);
 	head_forward(p, &t->head, &t->wh, t->last, t->logp);
+	took(t, &t->seconds.head, start, t->seconds.attention);
 
 	for (int i = 0; i < n; i++) {
 		logps[i] = 0;
@@ -475,12 +496,14 @@ int trainer_backward(struct trainer *t, const double *dlogps, struct err *err)
 {
 	const struct model_config *c = &t->m->config;
 	const struct pass *p = &t->pass;
+	double start = now_seconds(), attention = t->seconds.attention;
 
 	if (!t->kept)
 		return err_set(err, "there is no forward pass to go back through");
 	t->kept = false;
 	memset(t->dx, 0, (size_t)t->tree.tokens * (size_t)c->width * sizeof *t->dx);
 	head_backward(p, &t->head, &t->wh, &t->gh, dlogps, t->dx);
+	start = took(t, &t->seconds.head, start, attention);
 	for (int l = c->layers - 1; l >= 0; l--) {
 		const struct layer *w = weights_of(t, l);
 
@@ -490,6 +513,7 @@ int trainer_backward(struct trainer *t, const double *dlogps, struct err *err)
 		    t->lora.set.rank ? t->lora.adapter + (size_t)l * LAYER_MATRICES : NULL, &t->acts[l], t->dx);
 	}
 	embed_backward(p, t->dembd, t->dx);
+	took(t, &t->seconds.backward, start, attention);
 	return 0;
 }
 
