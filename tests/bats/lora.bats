@@ -35,7 +35,8 @@ prepare() {
 }
 
 @test "the adapter's file is llama.cpp's; merged, it is the model that --merge writes" {
-	mr-dpo -q --lora-rank 2 --lora-alpha 6 --lora-targets q,down --batch 8 --epochs 3 --lr 1e-2 -o a.gguf in.jsonl >log
+	adapters=(--lora-rank 2 --lora-alpha 6 --lora-targets q,down --batch 8 --epochs 3 --lr 1e-2)
+	mr-dpo -q "${adapters[@]}" -o a.gguf in.jsonl >log
 	"$B/helper/tensor-norms" a.gguf | cut -d ' ' -f 1 >names
 	run ! grep -vxE 'blk\.[0-9]+\.(attn_q|ffn_down)\.weight\.lora_[ab]' names
 	[ "$(wc -l <names)" -eq "$((4 * $("$B/helper/tensor-norms" "$TINY" | grep -c attn_q.weight)))" ]
@@ -43,7 +44,7 @@ prepare() {
 	grep -aq general.type a.gguf
 	grep -aq adapter.lora.alpha a.gguf
 
-	mr-dpo -q --lora-rank 2 --lora-alpha 6 --lora-targets q,down --batch 8 --epochs 3 --lr 1e-2 --merge -o whole.gguf in.jsonl >log2
+	mr-dpo -q "${adapters[@]}" --merge -o whole.gguf in.jsonl >log2
 	cmp log log2
 	mr-model merge -q -o merged.gguf "$TINY" a.gguf
 	[ -s merged.gguf.manifest.json ]
