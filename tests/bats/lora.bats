@@ -35,7 +35,7 @@ prepare() {
 }
 
 @test "the adapter's file is llama.cpp's; merged, it is the model that --merge writes" {
-	adapters=(--lora-rank 2 --lora-alpha 6 --lora-targets q,down --batch 8 --epochs 3 --lr 1e-2)
+	adapters=(--lora-rank 2 --lora-alpha 6 --lora-targets 'q,down' --batch 8 --epochs 3 --lr 1e-2)
 	mr-dpo -q "${adapters[@]}" -o a.gguf in.jsonl >log
 	"$B/helper/tensor-norms" a.gguf | cut -d ' ' -f 1 >names
 	run ! grep -vxE 'blk\.[0-9]+\.(attn_q|ffn_down)\.weight\.lora_[ab]' names
