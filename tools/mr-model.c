@@ -1,4 +1,4 @@
-/* mr-model: model files (info, check, fetch, convert), and a model's tokens and
+/* mr-model: model files (info, check, fetch, convert, merge), and a model's tokens and
  * log-probabilities as filters over records (tokenize, logprobs). */
 #include <math.h>
 #include <stdlib.h>
@@ -152,7 +152,8 @@ static void convert_progress(void *arg, uint64_t tensors, uint64_t total)
 	progress_update(p);
 }
 
-static int manifest_of(const char *in, const char *out, struct err *err)
+/* adapter NULL: none */
+static int manifest_of(const char *in, const char *adapter, const char *out, struct err *err)
 {
 	struct buf b = { 0 }, name = { 0 };
 	size_t len = strlen(out);
@@ -160,6 +161,10 @@ static int manifest_of(const char *in, const char *out, struct err *err)
 
 	buf_adds(&b, "\"input\":");
 	r = convert_describe(in, &b, err);
+	if (adapter && r == 0) {
+		buf_adds(&b, ",\n \"adapter\":");
+		r = convert_describe(adapter, &b, err);
+	}
 	buf_adds(&b, ",\n \"output\":");
 	if (r == 0)
 		r = convert_describe(out, &b, err);
@@ -199,7 +204,36 @@ static int run_convert(void)
 	r = (from ? convert_from_folder : to ? convert_to_folder : convert_gguf)(in, out, (enum tensor_type)type,
 	    &hooks, &err);
 	progress_clear(&cli.progress);
-	if (r != 0 || manifest_of(in, out, &err) != 0)
+	if (r != 0 || manifest_of(in, NULL, out, &err) != 0)
+		cli_die(&cli, EXIT_NOTHING, "%s", err.msg);
+	return EXIT_OK;
+}
+
+/* merge */
+
+static const char *merged;
+
+static struct opt merge_options[] = {
+	{ OPT_STRING, "output", 'o', &merged, .arg = "FILE", .help = "write the model here, a GGUF file (needed)" },
+	{ OPT_STRING, "type", .value = &type_name, .arg = "TYPE",
+	  .help = "of the matrices: F32, F16, BF16, Q8_0, Q4_0 [{}]" },
+	{ .kind = OPT_END },
+};
+
+static int run_merge(void)
+{
+	struct convert_hooks hooks = { fetch_stopping, convert_progress, &cli.progress };
+	int type = tensor_type_by_name(type_name), r;
+	struct err err;
+
+	if (cli.noperands != 2 || !merged)
+		cli_usage(&cli, "merge takes a model, an adapter, and -o FILE");
+	if (!convert_type(type, false))
+		cli_usage(&cli, "--type: \"%s\" is none of F32, F16, BF16, Q8_0, Q4_0", type_name);
+	progress_start(&cli.progress, "mr-model merge", "tensors", cli.progress_mode);
+	r = convert_merge(cli.operands[0], cli.operands[1], merged, (enum tensor_type)type, &hooks, &err);
+	progress_clear(&cli.progress);
+	if (r != 0 || manifest_of(cli.operands[0], cli.operands[1], merged, &err) != 0)
 		cli_die(&cli, EXIT_NOTHING, "%s", err.msg);
 	return EXIT_OK;
 }
@@ -444,6 +478,9 @@ static const struct command {
 	    "Writes a model anew: a GGUF file as one of another type, or as a Hugging Face folder (OUT ends\n"
 	    "with / or is a folder), or such a folder (IN) as a GGUF file.",
 	    0, convert_options }, "convert", run_convert },
+	{ { "mr-model", "merge [OPTION]... BASE ADAPTER -o FILE",
+	    "Writes the model BASE with the LoRA adapter that mr-dpo, mr-sft or another trainer made of it added.",
+	    0, merge_options }, "merge", run_merge },
 	{ { "mr-model", "tokenize [OPTION]... [FILE]...",
 	    "Adds \"ids\", the tokens of \"text\", to each record.",
 	    CLI_WEIGHTS | CLI_RECORDS | CLI_ANY_ID, tokenize_options }, "tokenize", run_tokenize },
@@ -461,6 +498,7 @@ static const struct cli_tool overview = {
 	    "  check     every tensor is readable; the SHA-256\n"
 	    "  fetch     bring the default model\n"
 	    "  convert   another type, or from and to a Hugging Face folder\n"
+	    "  merge     a model and an adapter into one\n"
 	    "  tokenize  records with \"text\" -> + \"ids\"\n"
 	    "  logprobs  records with \"ids\" or \"text\" -> + \"next_logprob\"\n"
 	    "mr-model COMMAND --help has the options of each.",

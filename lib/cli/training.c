@@ -42,6 +42,7 @@ static void add_options(struct training *t, struct cli_tool *tool, const struct 
 		    .help = "leave records of more tokens out; 0: what the model's context holds [{}]",
 		    .min = 0, .max = 1e9 },
 		{ OPT_FLAG, "no-shuffle", .value = &t->no_shuffle, .help = "go through the records in their order" },
+		TRAINING_MEMORY_OPTIONS(&t->memory),
 	};
 	size_t n = 0, ncommon = sizeof common / sizeof *common;
 
@@ -71,6 +72,7 @@ static void check_options(struct training *t)
 	t->plan.schedule = (enum schedule)schedule;
 	t->plan.shuffle = !t->no_shuffle;
 	t->plan.seed = t->cli.seed;
+	training_memory_check(t);
 }
 
 /* A place where nothing can be written is better known before than after. */
@@ -92,6 +94,7 @@ void training_start(struct training *t, struct cli_tool *tool, const struct opt 
 
 	t->type_name = "F32";
 	t->plan.pack = 1024;
+	training_memory_defaults(&t->memory);
 	add_options(t, tool, own);
 	cli_start(c, tool, argc, argv);
 	check_options(t);
@@ -146,46 +149,10 @@ void training_read(struct training *t, training_add *add)
 		    (unsigned long long)t->too_long, t->max_length, (unsigned long long)c->nfailed);
 }
 
-/* Bounds of what goes through the model at once. */
-static void largest(const struct training *t, int *tokens, int *targets)
-{
-	const struct examples *e = &t->examples;
-	int64_t all = 0, all_targets = 0;
-
-	*tokens = 0;
-	for (uint32_t i = 0; i < e->n; i++) {
-		all += example_tokens(&e->v[i]);
-		all_targets += example_targets(&e->v[i]);
-		if (example_tokens(&e->v[i]) > *tokens)
-			*tokens = example_tokens(&e->v[i]);
-	}
-	if (*tokens < t->plan.pack)
-		*tokens = all < t->plan.pack ? (int)all : t->plan.pack;
-	*targets = all_targets < *tokens ? (int)all_targets : *tokens;
-}
-
 void training_open(struct training *t)
 {
-	struct cli *c = &t->cli;
-	int tokens, targets;
-	struct err err;
-	double need;
-	size_t n;
-
-	t->pool = pool_new(c->llm.threads);
-	t->trainer = trainer_new(t->model, t->pool, &err);
-	if (!t->trainer || trainer_check_type(t->trainer, t->type, &err) != 0)
-		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);
-	trainer_weights(t->trainer, &n);
-	largest(t, &tokens, &targets);
-	need = 4.0 * sizeof(float) * (double)n + (double)trainer_bytes(t->trainer, tokens, targets, true);
-	if (!c->quiet)
-		cli_warn(c, "%u %s, %llu steps; %.4g MiB of memory: %.4g for %.4g million weights, "
-		    "the rest for %d tokens at once", t->examples.n, t->what,
-		    (unsigned long long)train_steps(&t->plan, t->examples.n), need / (1 << 20),
-		    4.0 * sizeof(float) * (double)n / (1 << 20), (double)n / 1e6, tokens);
-	if (trainer_reserve(t->trainer, tokens, targets, true, &err) != 0 || adamw_init(&t->adamw, n, &err) != 0)
-		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	t->pool = pool_new(t->cli.llm.threads);
+	training_memory_open(t);
 }
 
 void training_progress(struct training *t, const char *unit, uint64_t done, uint64_t total)
@@ -258,6 +225,7 @@ static int finish(struct training *t)
 	buf_printf(&c->notes, "%llu steps, loss %.4f to %.4f, %.1f s, %.1f tokens/s",
 	    (unsigned long long)t->last.step, t->first.loss, t->last.loss, took,
 	    took > 0 ? (double)t->last.tokens / took : 0);
+	training_memory_note(t);
 	status = cli_finish(c);
 	adamw_free(&t->adamw);
 	trainer_free(t->trainer);

@@ -10,6 +10,7 @@
 #define MR_CLI_TRAINING_H
 
 #include "cli/cli.h"
+#include "cli/training_memory.h"
 #include "train/loop.h"
 
 struct training {
@@ -20,6 +21,7 @@ struct training {
 	const char *out, *type_name, *schedule_name;
 	bool no_shuffle;
 	int max_length;                 /* tokens; 0: the model's context */
+	struct training_memory memory;
 	/* state */
 	enum tensor_type type;
 	struct model *model;

@@ -6,6 +6,7 @@
 #include "model/gguf.h"
 #include "model/hf.h"
 #include "model/hf_folder.h"
+#include "model/lora_file.h"
 #include "model/safetensors.h"
 
 enum { PIECE = 1 << 20 };       /* elements in memory at a time, or one row */
@@ -24,6 +25,7 @@ struct way {
 	int64_t rows, cols;
 	int64_t (*row)(int64_t r, int head_size);       /* NULL: in the same order */
 	int head_size;
+	const struct lora_delta *delta;                 /* NULL: none */
 	enum tensor_type type;                          /* that is written */
 	int (*put)(void *to, const float *data, size_t n, struct err *err);
 	void *to;
@@ -38,6 +40,8 @@ static void read_row(const struct way *w, int64_t r, float *dst)
 		    (size_t)w->rows), dst, cols);
 	else
 		safetensor_read(w->s, (size_t)r * cols, cols, dst);
+	if (w->delta)
+		lora_delta_add(w->delta, (size_t)r, dst);
 }
 
 /* What rounds to no finite F16. */
@@ -113,16 +117,23 @@ static int put_type(struct gguf_writer *w, enum tensor_type type, struct err *er
 	return tensor_block_len(type) == 1 ? 0 : gguf_put_u32(w, "general.quantization_version", 2, err);
 }
 
+/* lora NULL: as it is */
 static int copy_tensor(struct gguf_writer *w, const struct gguf_tensor *t, enum tensor_type type,
-    struct err *err)
+    const struct lora_file *lora, struct err *err)
 {
+	struct lora_delta delta = { .a = NULL };
+	int has = lora ? lora_delta_read(lora, t, &delta, err) : 0, r;
 	struct way way = { .g = t, .name = t->name, .rows = gguf_elements(t) / t->dims[0], .cols = t->dims[0],
-	    .type = type, .put = put_gguf, .to = w };
+	    .delta = has > 0 ? &delta : NULL, .type = type, .put = put_gguf, .to = w };
 
-	return t->type == type ? gguf_put_bytes(w, t->data, t->size, err) : copy_rows(&way, err);
+	if (has < 0)
+		return -1;
+	r = t->type == type && !has ? gguf_put_bytes(w, t->data, t->size, err) : copy_rows(&way, err);
+	lora_delta_free(&delta);
+	return r;
 }
 
-static int write_gguf(const struct gguf *g, const char *out, enum tensor_type type,
+static int write_gguf(const struct gguf *g, const struct lora_file *lora, const char *out, enum tensor_type type,
     const struct convert_hooks *hooks, struct err *err)
 {
 	static const char *const drop[] = { "general.file_type", "general.quantization_version", NULL };
@@ -150,7 +161,7 @@ static int write_gguf(const struct gguf *g, const char *out, enum tensor_type ty
 	r = put_type(w, type, err);
 	for (size_t i = 0; i < g->ntensors && r == 0; i++)
 		if ((r = go_on(hooks, i, g->ntensors, err)) == 0)
-			r = copy_tensor(w, &g->tensors[i], t[i].type, err);
+			r = copy_tensor(w, &g->tensors[i], t[i].type, lora, err);
 	if (r == 0)
 		r = gguf_commit(w, err);
 	else
@@ -169,7 +180,27 @@ int convert_gguf(const char *in, const char *out, enum tensor_type type, const s
 
 	if (!g)
 		return err_set(err, "%s: %s", in, why.msg);
-	r = write_gguf(g, out, type, hooks, err);
+	r = write_gguf(g, NULL, out, type, hooks, err);
+	gguf_close(g);
+	return r;
+}
+
+int convert_merge(const char *in, const char *adapter, const char *out, enum tensor_type type,
+    const struct convert_hooks *hooks, struct err *err)
+{
+	struct lora_file *lora;
+	struct err why;
+	struct gguf *g = gguf_open(in, &why);
+	int r = -1;
+
+	if (!g)
+		return err_set(err, "%s: %s", in, why.msg);
+	lora = lora_file_open(adapter, g, &why);
+	if (lora)
+		r = write_gguf(g, lora, out, type, hooks, err);
+	else
+		err_set(err, "%s: %s", adapter, why.msg);
+	lora_file_close(lora);
 	gguf_close(g);
 	return r;
 }

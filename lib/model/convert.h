@@ -1,5 +1,6 @@
 /*
- * Models from one file format to another: GGUF to GGUF of another type, GGUF
+ * Models from one file format to another: GGUF to GGUF of another type (with
+ * or without an adapter added), GGUF
  * to Hugging Face's folder (config.json, tokenizer.json, model.safetensors)
  * and back. A piece of a tensor is in memory at a time. The output appears
  * whole or not at all.
@@ -33,6 +34,9 @@ bool convert_type(int type, bool folder);
  */
 int convert_gguf(const char *in, const char *out, enum tensor_type type, const struct convert_hooks *hooks,
     struct err *err);
+/* The same with an adapter (model/lora_file.h) added. */
+int convert_merge(const char *in, const char *adapter, const char *out, enum tensor_type type,
+    const struct convert_hooks *hooks, struct err *err);
 /* The folder must not be there, or be empty. */
 int convert_to_folder(const char *in, const char *out, enum tensor_type type,
     const struct convert_hooks *hooks, struct err *err);

@@ -46,7 +46,7 @@ static void run_tile(void *arg, int job)
 	m = g->m - (int)row < all->rows[i].size ? g->m - (int)row : all->rows[i].size;
 	n = g->n - (int)col < all->cols[i].size ? g->n - (int)col : all->cols[i].size;
 	cblas_sgemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans, m, n,
-	    g->k, 1.0f, g->ta ? g->a + row : g->a + row * (size_t)g->lda, g->lda,
+	    g->k, g->scale != 0 ? g->scale : 1.0f, g->ta ? g->a + row : g->a + row * (size_t)g->lda, g->lda,
 	    g->tb ? g->b + col * (size_t)g->ldb : g->b + col, g->ldb,
 	    g->beta, g->c + row * (size_t)g->ldc + col, g->ldc);
 }

@@ -10,8 +10,8 @@
 
 #include "base/pool.h"
 
-/* c (m, n) = a (m, k) b (k, n) + beta c, row-major; ta: a is stored (k, m),
- * tb: b is stored (n, k). */
+/* c (m, n) = scale a (m, k) b (k, n) + beta c, row-major; ta: a is stored
+ * (k, m), tb: b is stored (n, k); a scale of 0 stands for 1. */
 struct gemm {
 	float *c;
 	int ldc, m, n, k;
@@ -21,7 +21,7 @@ struct gemm {
 	const float *b;
 	int ldb;
 	bool tb;
-	float beta;
+	float beta, scale;
 };
 
 /* OpenBLAS's own threads off, for the whole process. */

@@ -21,14 +21,41 @@ static int least(int a, int b)
 	return a < b ? a : b;
 }
 
+struct unpack {
+	const struct head_weights *w;
+	int col, cols;
+};
+
+static void unpack_job(void *arg, int job)
+{
+	const struct unpack *u = arg;
+	const struct gguf_tensor *x = u->w->packed;
+	size_t c = (size_t)x->dims[0], row = x->size / (size_t)x->dims[1];
+	size_t from = (size_t)job * BLOCK, n = (size_t)least(BLOCK, u->cols - job * BLOCK);
+
+	dequantize_row(x->type, (const char *)x->data + ((size_t)u->col + from) * row, u->w->panel + from * c,
+	    n * c);
+}
+
+/* The panel's rows of the output matrix, (cols, C). */
+static const float *output_rows(const struct panel *n, const struct head_weights *w)
+{
+	struct unpack u = { w, n->col, n->cols };
+
+	if (w->output)
+		return w->output + (size_t)n->col * (size_t)n->p->c->width;
+	pool_run(n->p->pool, unpack_job, &u, (n->cols + BLOCK - 1) / BLOCK);
+	return w->panel;
+}
+
 /* logits (rows, cols) = hid (rows, C) output^T */
-static struct gemm logits(const struct panel *n, const struct head_weights *w)
+static struct gemm logits(const struct panel *n, const float *output)
 {
 	int c = n->p->c->width;
 
 	return (struct gemm){ .c = n->h->logits, .ldc = n->cols, .m = n->rows, .n = n->cols, .k = c,
 	    .a = n->h->hid + (size_t)n->row * (size_t)c, .lda = c,
-	    .b = w->output + (size_t)n->col * (size_t)c, .ldb = c, .tb = true };
+	    .b = output, .ldb = c, .tb = true };
 }
 
 static bool in_panel(const struct panel *n, int32_t id)
@@ -78,7 +105,7 @@ void head_forward(const struct pass *p, const struct head *h, const struct head_
 	for (int row = 0; row < N; row += HEAD_ROWS)
 		for (int col = 0; col < V; col += HEAD_PANEL) {
 			struct panel n = { p, h, NULL, row, least(HEAD_ROWS, N - row), col, least(HEAD_PANEL, V - col) };
-			struct gemm g = logits(&n, w);
+			struct gemm g = logits(&n, output_rows(&n, w));
 
 			gemm_run(p->pool, &g, 1);
 			pool_run(p->pool, forward_job, &n, (n.rows + BLOCK - 1) / BLOCK);
@@ -107,7 +134,8 @@ static void backward_panel(const struct panel *n, const struct head_weights *w, 
 {
 	int c = n->p->c->width;
 	size_t hid = (size_t)n->row * (size_t)c, out = (size_t)n->col * (size_t)c;
-	struct gemm again = logits(n, w);
+	const float *output = output_rows(n, w);
+	struct gemm again = logits(n, output);
 
 	gemm_run(n->p->pool, &again, 1);
 	pool_run(n->p->pool, backward_job, (void *)n, (n->rows + BLOCK - 1) / BLOCK);
@@ -115,11 +143,11 @@ static void backward_panel(const struct panel *n, const struct head_weights *w, 
 	    /* dhid (rows, C) += dlogits output */
 	    { .c = n->h->dhid + hid, .ldc = c, .m = n->rows, .n = c, .k = n->cols, .a = n->h->logits,
 	    .lda = n->cols,
-	      .b = w->output + out, .ldb = c, .beta = n->col ? 1 : 0 },
+	      .b = output, .ldb = c, .beta = n->col ? 1 : 0 },
 	    /* doutput (cols, C) += dlogits^T hid */
-	    { .c = g->output + out, .ldc = c, .m = n->cols, .n = c, .k = n->rows, .a = n->h->logits,
+	    { .c = g->output ? g->output + out : NULL, .ldc = c, .m = n->cols, .n = c, .k = n->rows, .a = n->h->logits,
 	    .lda = n->cols,
-	      .ta = true, .b = n->h->hid + hid, .ldb = c, .beta = 1 } }, 2);
+	      .ta = true, .b = n->h->hid + hid, .ldb = c, .beta = 1 } }, g->output ? 2 : 1);
 }
 
 void head_backward(const struct pass *p, const struct head *h, const struct head_weights *w,

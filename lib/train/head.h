@@ -26,7 +26,9 @@ struct head {
 };
 
 struct head_weights {
-	float *norm, *output;   /* (C), (V, C); or their gradients */
+	float *norm, *output;   /* (C), (V, C); or their gradients; a gradient that is NULL is not wanted */
+	const struct gguf_tensor *packed;       /* where output is NULL: it is read a panel at a time … */
+	float *panel;           /* … into this, (min(V, HEAD_PANEL), C) */
 };
 
 /* logp[i] of target i of the tree; x: (T, C) the last layer's output. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "model/ops.h"
 #include "train/attention.h"
 #include "train/gemm.h"
@@ -41,6 +42,52 @@ static struct gemm grad_w(float *dw, const float *dy, const float *x, int rows, 
 {
 	return (struct gemm){ .c = dw, .ldc = in, .m = out, .n = in, .k = rows,
 	    .a = dy, .lda = out, .ta = true, .b = x, .ldb = in, .beta = 1 };
+}
+
+/* Up to 8 products that go side by side. */
+struct products {
+	struct gemm g[8];
+	int n;
+};
+
+static void add(struct products *list, struct gemm g)
+{
+	list->g[list->n++] = g;
+}
+
+static void run(const struct pass *p, struct products *list)
+{
+	gemm_run(p->pool, list->g, list->n);
+	list->n = 0;
+}
+
+/* The gradient of w (out, in) in y = x w^T: of the matrix itself, dw += dy^T x;
+ * of an adapter, with x a^T and scale dy b, which are found first, in room
+ * slot: db += scale dy^T (x a^T), then da += (scale dy b)^T x. */
+static void add_grad(const struct pass *p, struct products *first, struct products *then, int slot,
+    float *dw, const struct adapter *d, const float *dy, const float *x, int out, int in)
+{
+	int T = p->tree->tokens, R = p->rank;
+	float *xa = p->s.xa[slot], *dya = p->s.dya[slot];
+	struct gemm g;
+
+	if (dw)
+		add(first, grad_w(dw, dy, x, T, out, in));
+	if (!d || !d->a)
+		return;
+	add(first, times_wt(xa, x, d->a, T, R, in, 0));
+	g = times_w(dya, dy, d->b, T, out, R, 0);
+	g.scale = p->scale;
+	add(first, g);
+	g = grad_w(d->db, dy, xa, T, out, R);
+	g.scale = p->scale;
+	add(then, g);
+	add(then, grad_w(d->da, dya, x, T, R, in));
+}
+
+static const struct adapter *adapter_of(const struct adapter *all, enum layer_matrix which)
+{
+	return all ? &all[which] : NULL;
 }
 
 /* ---- RMSNorm: y = x r w, r = 1 / sqrt(mean(x^2) + eps) ---- */
@@ -99,7 +146,7 @@ void norm_backward(const struct pass *p, float *dx, float *dw, const float *dy, 
 	    .partial = p->s.partial };
 
 	pool_run(p->pool, norm_backward_job, &j, norm_blocks(n));
-	for (int i = 0; i < norm_blocks(n); i++)
+	for (int i = 0; dw && i < norm_blocks(n); i++)
 		vec_add(dw, j.partial + (size_t)i * (size_t)p->c->width, (size_t)p->c->width);
 }
 
@@ -220,23 +267,38 @@ static void swiglu_backward_job(void *arg, int job)
 
 /* ---- embedding ---- */
 
-void embed_forward(const struct pass *p, float *x, const float *embd)
+void embed_forward(const struct pass *p, float *x, const struct gguf_tensor *packed, const float *embd)
 {
-	size_t c = (size_t)p->c->width;
+	size_t c = (size_t)p->c->width, row = packed->size / (size_t)packed->dims[1];
 
-	for (int i = 0; i < p->tree->tokens; i++)
-		memcpy(x + (size_t)i * c, embd + (size_t)p->tree->ids[i] * c, c * sizeof *x);
+	for (int i = 0; i < p->tree->tokens; i++) {
+		size_t id = (size_t)p->tree->ids[i];
+
+		if (embd)
+			memcpy(x + (size_t)i * c, embd + id * c, c * sizeof *x);
+		else
+			dequantize_row(packed->type, (const char *)packed->data + id * row, x + (size_t)i * c, c);
+	}
 }
 
 void embed_backward(const struct pass *p, float *dembd, const float *dx)
 {
 	size_t c = (size_t)p->c->width;
 
-	for (int i = 0; i < p->tree->tokens; i++)
+	for (int i = 0; dembd && i < p->tree->tokens; i++)
 		vec_add(dembd + (size_t)p->tree->ids[i] * c, dx + (size_t)i * c, c);
 }
 
 /* ---- the layer ---- */
+
+static void timed_attention(const struct pass *p, const struct attention *a,
+    void (*way)(struct pool *pool, const struct attention *a))
+{
+	double start = now_seconds();
+
+	way(p->pool, a);
+	*p->attention += now_seconds() - start;
+}
 
 static struct attention attention_of(const struct pass *p, const struct acts *a)
 {
@@ -260,40 +322,44 @@ void layer_forward(const struct pass *p, const struct layer *w, const struct act
 	    times_wt(a->k, s->h, w->k, T, KD, C, 0),
 	    times_wt(a->v, s->h, w->v, T, KD, C, 0) }, 3);
 	pool_run(p->pool, rope_forward_job, &rows, norm_blocks(T));
-	attention_forward(p->pool, &att);
+	timed_attention(p, &att, attention_forward);
 	gemm_run(p->pool, (struct gemm[]){ times_wt(a->mid, a->att, w->o, T, C, HD, 1) }, 1);
 
 	norm_forward(p, s->h, a->rstd_ffn, out, a->mid, NULL, w->ffn_norm, T);
 	gemm_run(p->pool, (struct gemm[]){
 	    times_wt(a->gate, s->h, w->gate, T, F, C, 0),
 	    times_wt(a->up, s->h, w->up, T, F, C, 0) }, 2);
+	if (!out)
+		return;
 	pool_run(p->pool, swiglu_forward_job, &rows, norm_blocks(T));
 	gemm_run(p->pool, (struct gemm[]){ times_wt(out, s->act, w->down, T, C, F, 1) }, 1);
 }
 
 /* out = mid + down(swiglu(gate(h), up(h))), h = norm(mid); dx: d out -> d mid */
 static void ffn_backward(const struct pass *p, const struct layer *w, const struct layer *g,
-    const struct acts *a, float *dx)
+    const struct adapter *d, const struct acts *a, float *dx)
 {
 	const struct scratch *s = &p->s;
 	int T = p->tree->tokens, C = p->c->width, F = p->c->ffn;
 	struct rows_job rows = { p, a, w };
+	struct products first = { .n = 0 }, then = { .n = 0 };
 
 	gemm_run(p->pool, (struct gemm[]){ times_w(s->dgate, dx, w->down, T, C, F, 0) }, 1);
 	pool_run(p->pool, swiglu_backward_job, &rows, norm_blocks(T));
 	norm_forward(p, s->h, a->rstd_ffn, NULL, a->mid, NULL, w->ffn_norm, T);
-	gemm_run(p->pool, (struct gemm[]){
-	    times_w(s->dh, s->dgate, w->gate, T, F, C, 0),
-	    grad_w(g->down, dx, s->act, T, C, F),
-	    grad_w(g->gate, s->dgate, s->h, T, F, C),
-	    grad_w(g->up, s->dup, s->h, T, F, C) }, 4);
-	gemm_run(p->pool, (struct gemm[]){ times_w(s->dh, s->dup, w->up, T, F, C, 1) }, 1);
+	add(&first, times_w(s->dh, s->dgate, w->gate, T, F, C, 0));
+	add(&then, times_w(s->dh, s->dup, w->up, T, F, C, 1));
+	add_grad(p, &first, &then, 0, g->down, adapter_of(d, LAYER_DOWN), dx, s->act, C, F);
+	add_grad(p, &first, &then, 1, g->gate, adapter_of(d, LAYER_GATE), s->dgate, s->h, F, C);
+	add_grad(p, &first, &then, 2, g->up, adapter_of(d, LAYER_UP), s->dup, s->h, F, C);
+	run(p, &first);
+	run(p, &then);
 	norm_backward(p, dx, g->ffn_norm, s->dh, a->mid, w->ffn_norm, a->rstd_ffn, T);
 }
 
 /* mid = x + o(attention(q(h), k(h), v(h))), h = norm(x); dx: d mid -> d x */
 static void attn_backward(const struct pass *p, const struct layer *w, const struct layer *g,
-    const struct acts *a, float *dx)
+    const struct adapter *d, const struct acts *a, float *dx)
 {
 	const struct model_config *c = p->c;
 	const struct scratch *s = &p->s;
@@ -302,27 +368,30 @@ static void attn_backward(const struct pass *p, const struct layer *w, const str
 	struct attention att = attention_of(p, a);
 	struct bias_job biases = { .bias = { { g->q_bias, s->dq, HD }, { g->k_bias, s->dk, KD },
 	    { g->v_bias, s->dv, KD }, { g->o_bias, dx, C } }, .rows = T };
+	struct products first = { .n = 0 }, then = { .n = 0 };
 
-	gemm_run(p->pool, (struct gemm[]){
-	    times_w(s->datt, dx, w->o, T, C, HD, 0),
-	    grad_w(g->o, dx, a->att, T, C, HD) }, 2);
-	attention_backward(p->pool, &att);
+	add(&first, times_w(s->datt, dx, w->o, T, C, HD, 0));
+	add_grad(p, &first, &then, 0, g->o, adapter_of(d, LAYER_O), dx, a->att, C, HD);
+	run(p, &first);
+	run(p, &then);
+	timed_attention(p, &att, attention_backward);
 	pool_run(p->pool, rope_backward_job, &rows, norm_blocks(T));
 	pool_run(p->pool, bias_backward_job, &biases, 4);
 	norm_forward(p, s->h, a->rstd_attn, NULL, a->x, NULL, w->attn_norm, T);
-	gemm_run(p->pool, (struct gemm[]){
-	    times_w(s->dh, s->dq, w->q, T, HD, C, 0),
-	    grad_w(g->q, s->dq, s->h, T, HD, C),
-	    grad_w(g->k, s->dk, s->h, T, KD, C),
-	    grad_w(g->v, s->dv, s->h, T, KD, C) }, 4);
-	gemm_run(p->pool, (struct gemm[]){ times_w(s->dh, s->dk, w->k, T, KD, C, 1) }, 1);
+	add(&first, times_w(s->dh, s->dq, w->q, T, HD, C, 0));
+	add(&then, times_w(s->dh, s->dk, w->k, T, KD, C, 1));
+	add_grad(p, &first, &then, 0, g->q, adapter_of(d, LAYER_Q), s->dq, s->h, HD, C);
+	add_grad(p, &first, &then, 1, g->k, adapter_of(d, LAYER_K), s->dk, s->h, KD, C);
+	add_grad(p, &first, &then, 2, g->v, adapter_of(d, LAYER_V), s->dv, s->h, KD, C);
+	run(p, &first);
+	run(p, &then);
 	gemm_run(p->pool, (struct gemm[]){ times_w(s->dh, s->dv, w->v, T, KD, C, 1) }, 1);
 	norm_backward(p, dx, g->attn_norm, s->dh, a->x, w->attn_norm, a->rstd_attn, T);
 }
 
-void layer_backward(const struct pass *p, const struct layer *w, const struct layer *g, const struct acts *a,
-    float *dx)
+void layer_backward(const struct pass *p, const struct layer *w, const struct layer *g,
+    const struct adapter *adapters, const struct acts *a, float *dx)
 {
-	ffn_backward(p, w, g, a, dx);
-	attn_backward(p, w, g, a, dx);
+	ffn_backward(p, w, g, adapters, a, dx);
+	attn_backward(p, w, g, adapters, a, dx);
 }

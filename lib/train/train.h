@@ -22,12 +22,31 @@
 
 struct trainer;
 
-/* The model's weights as float32, in one block: first the matrices, then the
- * vectors, each kind in the order of the file's tensors; gradients have the
+/* Adapters instead of all weights (train/lora.h): the model stays as the file
+ * has it, w + alpha / rank b a stands in place of a matrix w. */
+struct lora {
+	int rank;               /* R >= 1 */
+	double alpha;           /* > 0 */
+	unsigned targets;       /* from lora_targets */
+	uint64_t seed;          /* of the first a; b is 0 at first */
+	bool merged;            /* trainer_save writes the whole model, adapters added, not them alone */
+};
+/* "q,k,v,o,gate,up,down", or some of them. */
+int lora_targets(const char *list, unsigned *targets, struct err *err);
+
+/* What is trained, in one block. With adapters: a (R, in) and b (out, R) of
+ * each, all of them matrices, NAME.lora_a and NAME.lora_b by name. Without:
+ * the model's weights as float32, first the matrices, then the
+ * vectors, each kind in the order of the file's tensors. Gradients have the
  * same layout. Between tensors there may be a few elements of padding, which
  * are 0 in both. Turns OpenBLAS's own threads off. m and pool must outlive
- * the trainer. NULL where there is not enough memory. */
+ * the trainer. NULL where there is not enough memory. trainer_new is both of
+ * the others: trainer_plan only counts, all but weights and gradients may be
+ * asked for, and trainer_load takes the memory and fills it. lora NULL: all
+ * weights. */
 struct trainer *trainer_new(const struct model *m, struct pool *pool, struct err *err);
+struct trainer *trainer_plan(const struct model *m, struct pool *pool, const struct lora *lora, struct err *err);
+int trainer_load(struct trainer *t, struct err *err);
 void trainer_free(struct trainer *t);
 float *trainer_weights(struct trainer *t, size_t *n);
 float *trainer_grads(struct trainer *t);
@@ -45,13 +64,17 @@ struct segment {
 	bool target;            /* its tokens are predicted: log-probabilities are wanted */
 };
 
+/* Activation checkpointing: of the first this many layers (0 at first, at
+ * most all of them) only the input is kept for the backward pass, which
+ * computes the rest again; the same bytes come out. */
+void trainer_recompute(struct trainer *t, int layers);
 /* Bytes that a tree of tokens, targets of them predicted, takes beside
  * weights and gradients; with what the backward needs where keep is true. */
 size_t trainer_bytes(const struct trainer *t, int tokens, int targets, bool keep);
 /* Takes that memory now, for any tree up to this size. */
 int trainer_reserve(struct trainer *t, int tokens, int targets, bool keep, struct err *err);
-/* Useful floating-point operations of a forward and backward pass: 6 for each
- * weight of a matrix and row it is applied to. */
+/* Useful floating-point operations of a forward and backward pass over all
+ * weights: 6 for each weight of a matrix and row it is applied to. */
 double trainer_flops(const struct trainer *t, int tokens, int targets);
 
 /* Forward. logps[s] = sum of log p(token | before it) over the tokens of
@@ -64,9 +87,18 @@ int trainer_forward(struct trainer *t, const struct segment *s, int n, bool keep
  * sum_s dlogps[s] * logps[s]. */
 int trainer_backward(struct trainer *t, const double *dlogps, struct err *err);
 
+/* Seconds that forward and backward passes took since trainer_new, by part:
+ * the layers but for their attention, forward and backward; attention, both
+ * ways; the head, both ways. */
+struct trainer_seconds {
+	double forward, backward, attention, head;
+};
+struct trainer_seconds trainer_seconds(const struct trainer *t);
+
 /* Where a type cannot hold the model's matrices, -1 and a message. */
 int trainer_check_type(const struct trainer *t, enum tensor_type type, struct err *err);
-/* Writes the weights over the model's metadata as a GGUF of one type
+/* Adapters that are not merged go into a file of their own, F32, in
+ * llama.cpp's format. Otherwise, writes the weights over the model's metadata as a GGUF of one type
  * (matrices; vectors stay F32), whole or not at all. */
 int trainer_save(const struct trainer *t, const char *path, enum tensor_type type, struct err *err);
 

@@ -30,7 +30,7 @@ only_in_models() {
 }
 
 @test "the options in --help are those in the manual" {
-	for c in info check fetch convert tokenize logprobs; do
+	for c in info check fetch convert merge tokenize logprobs; do
 		mr-model "$c" --help
 	done | grep -oE -- '^ +(-[a-zA-Z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u >help.options
 	sed -n '/^\.SH OPTIONS/,/^\.SH EXIT STATUS/p' "$repo/man/man1/mr-model.1" | grep -A 1 '^\.TP' |
@@ -39,7 +39,7 @@ only_in_models() {
 	diff help.options man.options
 	run mr-model --help
 	assert_success
-	for c in info check fetch convert tokenize logprobs; do
+	for c in info check fetch convert merge tokenize logprobs; do
 		assert_line --regexp "^  $c "
 		grep -q "^\.SS $c" "$repo/man/man1/mr-model.1"
 	done
@@ -60,6 +60,9 @@ only_in_models() {
 	convert a b --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q4_0
 	convert a b/ --type Q8_0|"Q8_0" is none of F32, F16, BF16
 	convert a/ b/|both are folders
+	merge a -o b|takes a model, an adapter, and -o FILE
+	merge a b|takes a model, an adapter, and -o FILE
+	merge a b -o c --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q4_0
 	info --frob|--frob
 	logprobs --top -1|--top
 	logprobs --top x|--top

@@ -46,3 +46,25 @@ close() {
 	join wanted ours | awk '{ d = $3 / $2 - 1; if (d > 1e-4 || d < -1e-4) { print; bad = 1 } }
 		END { if (NR != 20 || bad) exit 1 }'
 }
+
+# within ERR: the peak in the summary is within a tenth of what was said before.
+within() {
+	said=$(sed -nE 's/.* steps; ([0-9.]+) MiB of memory: .*/\1/p' "$1")
+	was=$(sed -nE 's/.*, peak memory ([0-9.]+) MiB$/\1/p' "$1")
+	jq -ne --argjson s "$said" --argjson w "$was" '($w / $s - 1 | fabs) <= 0.1' >/dev/null ||
+		{ cat "$1"; return 1; }
+}
+
+@test "the memory that was said is what is taken, within a tenth: all weights, layers again, adapters" {
+	needs_real_model
+	jq -nc 'range(2) | {id: "p\(.)", prompt: "Say something about the number \(.).",
+		chosen: "The number \(.) is good.", rejected: "No, \(.), never."}' >two.jsonl
+	mr-dpo -m "$REAL_MODEL" --batch 2 -o o.gguf two.jsonl 2>full >log
+	within full
+	mr-dpo -m "$REAL_MODEL" --batch 2 --lora-rank 8 -o o.gguf two.jsonl 2>adapters >log
+	within adapters
+	need=$(sed -nE 's/.* steps; ([0-9.]+) MiB of memory: .*/\1/p' adapters)
+	mr-dpo -m "$REAL_MODEL" --batch 2 --lora-rank 8 --mem "$(jq -n "$need - 60 | floor")M" -o o.gguf two.jsonl 2>again >log
+	grep 'layers are computed again' again
+	within again
+}

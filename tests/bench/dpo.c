@@ -36,6 +36,12 @@ static void read_pairs(struct examples *e, const char *path)
 	free(text);
 }
 
+enum { FORWARD, BACKWARD, ATTENTION, HEAD, OPTIMISER, SHARES };
+
+static const char *const share_names[SHARES] = {
+	"dpo_forward_share", "dpo_backward_share", "dpo_attention_share", "dpo_head_share", "dpo_optimiser_share",
+};
+
 int main(void)
 {
 	struct err err;
@@ -46,7 +52,7 @@ int main(void)
 	struct examples e = { pairs, 0 };
 	const uint32_t which[4] = { 0, 1, 2, 3 };
 	struct adamw adamw = { .lr = 1e-7, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 };
-	double flops = 0, best = 1e30, optimiser = 0, peak, took;
+	double flops = 0, best = 1e30, best_cpu = 1e30, share[SHARES] = { 0 }, peak, peak_cpu = 0, took;
 	struct train_log log = { 0 };
 	struct dpo_run run;
 	float *w;
@@ -60,9 +66,10 @@ int main(void)
 	dpo_run_init(&run, &e, 0.1, 1024);
 	for (uint32_t i = 0; i < e.n; i++)
 		flops += trainer_flops(t, example_tokens(&pairs[i]), example_targets(&pairs[i]));
-	peak = sgemm_peak(pool);
+	peak = sgemm_peak(pool, &peak_cpu);
 	for (int i = 0; i < 4; i++) {   /* the first is the warm-up, also of the reference */
-		double start = now_seconds(), stepped;
+		double start = now_seconds(), cpu = cpu_seconds(), stepped;
+		struct trainer_seconds before = trainer_seconds(t), after;
 
 		trainer_zero_grads(t);
 		if ((i ? dpo_batch(&run, t, which, e.n, &log, &err) : dpo_reference(&run, t, which, e.n, &err)) != 0)
@@ -70,14 +77,23 @@ int main(void)
 		stepped = now_seconds();
 		adamw_step(&adamw, pool, w, trainer_grads(t), grad_clip(grad_norm(pool, trainer_grads(t), n), 1));
 		took = now_seconds() - start;
-		if (i > 0 && took < best) {
-			best = took;
-			optimiser = now_seconds() - stepped;
-		}
+		cpu = cpu_seconds() - cpu;
+		best_cpu = i > 0 && cpu < best_cpu ? cpu : best_cpu;
+		if (i == 0 || took >= best)
+			continue;
+		best = took;
+		after = trainer_seconds(t);
+		share[FORWARD] = (after.forward - before.forward) / took;
+		share[BACKWARD] = (after.backward - before.backward) / took;
+		share[ATTENTION] = (after.attention - before.attention) / took;
+		share[HEAD] = (after.head - before.head) / took;
+		share[OPTIMISER] = (start + took - stepped) / took;
 	}
 	figure("dpo_sgemm_peak_gflops", peak * 1e-9, "GFLOP/s");
 	figure("dpo_pairs_per_s", e.n / best, "pairs/s");
 	figure("dpo_vs_peak", flops / best / peak, "ratio");
-	figure("dpo_optimiser_share", optimiser / best, "ratio");
+	figure("dpo_vs_peak_cpu", flops / best_cpu / peak_cpu, "ratio");
+	for (int i = 0; i < SHARES; i++)
+		figure(share_names[i], share[i], "ratio");
 	return 0;
 }

@@ -44,7 +44,7 @@ struct bench {
 
 static void measure_peak(struct bench *b)
 {
-	const double peak = sgemm_peak(b->pool);
+	const double peak = sgemm_peak(b->pool, NULL);
 	b->peak = peak > b->peak ? peak : b->peak;
 }
 
