@@ -88,11 +88,13 @@ static double advance(const struct problem *d, const double *step, bool near, do
 	for (int i = 0; i < 40; i++, share /= 2) {
 		for (size_t j = 0; j < d->p; j++)
 			tried[j] = beta[j] - share * step[j];
+		if (near)
+			break;
 		now = loss(d, tried);
-		if (near || now <= before)
+		if (now <= before)
 			break;
 	}
-	if (!near && !(now <= before))
+	if (!(now <= before))
 		return before;
 	memcpy(beta, tried, d->p * sizeof *beta);
 	return now;
@@ -116,7 +118,7 @@ int logit_fit(size_t n, size_t p, const double *x, const double *y, const double
 		for (size_t j = 0; j < p; j++)
 			largest = fmax(largest, fabs(gradient[j]) / (1 + fabs(beta[j])));
 		before = advance(&d, gradient, largest < 1e-4, before, beta);
-		if (largest < 1e-9)
+		if (largest < 1e-6)     /* what is left is about its square */
 			return 0;
 	}
 	return err_set(err, "the regression does not converge");
