@@ -162,10 +162,10 @@ plot()
 {
 	echo "<figure id=\"plot-$1\"><figcaption>$2</figcaption>"
 	{
-		echo "set terminal svg size 640,360 dynamic font 'sans-serif,13' name '$1' background rgb 'white'"
+		echo "set terminal svg size 480,320 dynamic font 'sans-serif,14' name '$1'"
 		echo "set xlabel '$3'; set ylabel '$4'; set key outside below; set border 3; set tics nomirror"
 		cat
-	} | LC_ALL=C gnuplot | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d; /<rect[^>]*width="640"/d' \
+	} | LC_ALL=C gnuplot | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
 		-e 's/rgb( *0, *0, *0)/currentColor/g; s/"black"/"currentColor"/g; s/"#000000"/"currentColor"/g' \
 		-e 's/<svg /<svg role="img" /'
 	echo '</figure>'
@@ -195,14 +195,15 @@ points()
 	echo '$points << END'
 	jq -rs "to_entries[] | (.key + 1) as \$n | .value | $1" "$work/all"
 	echo END
+	echo "set xrange [0.5:$(jq -s length "$work/all").5]"
 	echo "plot \$points using 1:2:3:4 with yerrorbars lc rgb 'black' pointtype 7 notitle, \$points using 1:2 with lines lc rgb 'black' dashtype 2 notitle"
 }
 
 plots()
 {
 	command -v gnuplot >/dev/null || return 0
-	curves '[.scores | to_entries[] | select(.key | test("^score_[0-5]$"))] | (map(.value) | add) as $all
-		| .[] | "\(.key[6:]) \(if $all > 0 then 100 * .value / $all else 0 end)"' |
+	{ echo 'set yrange [0:*]'; curves '[.scores | to_entries[] | select(.key | test("^score_[0-5]$"))] | (map(.value) | add) as $all
+		| .[] | "\(.key[6:]) \(if $all > 0 then 100 * .value / $all else 0 end)"'; } |
 		plot scores 'Judge scores by iteration' score 'judgments, %'
 	curves '.log[] | "\(.step) \(.loss)"' | plot loss 'DPO loss' step loss
 	curves '.log[] | "\(.step) \(.["rewards/margins"])"' | plot margin 'DPO reward margin' step margin
