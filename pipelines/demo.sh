@@ -35,8 +35,10 @@ status=0
 		jq -r '.responses[0].text | split("\n") | map("> " + .) | join("\n")'
 } >>"$OUT/report.md.part"
 mv -f "$OUT/report.md.part" "$OUT/report.md"
+"$here/report.sh" --html "$OUT" >"$OUT/report.html.part"
+mv -f "$OUT/report.html.part" "$OUT/report.html"
 echo
 cat "$OUT/report.md"
 echo
-echo "All files are in $OUT/; this report is $OUT/report.md."
+echo "All files are in $OUT/; this report is $OUT/report.md, and to look at $OUT/report.html."
 exit "$status"

@@ -1,4 +1,5 @@
 /* mr-compare: which of two models' responses is the better one. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,16 +8,21 @@
 #include "cli/ask.h"
 #include "method/guided.h"
 #include "method/template.h"
+#include "method/verdict5.h"
 #include "record/json.h"
+#include "stats/markdown.h"
 
-static const char *template_file;
+static const char *template_file, *protocol_name = "winner";
 static bool guided;
 
 static struct opt options[] = {
 	{ OPT_STRING, "template", .value = &template_file, .arg = "FILE",
 	  .help = "ask with the text in FILE: {{prompt}}, {{response_a}}, {{response_b}} [built in]" },
+	{ OPT_STRING, "protocol", .value = &protocol_name, .arg = "NAME",
+	  .help = "winner: reasons, then A, B or tie; alpaca: one token, its probability is the preference; "
+	      "arena: reasons, then one of five verdicts [{}]" },
 	{ OPT_FLAG, "guided", .value = &guided,
-	  .help = "a comparison without a verdict is ended with one, chosen among A, B and tie" },
+	  .help = "a comparison without a verdict is ended with one, chosen among the verdicts" },
 	{ .kind = OPT_END },
 };
 
@@ -35,7 +41,20 @@ struct entry {
 	bool used;
 };
 
+/* How a judge is asked, and what it may answer. */
+struct protocol {
+	const char *name, *template;
+	const struct guided *ending;    /* NULL: the answer is A or B, by their probabilities */
+};
+
+static const struct protocol protocols[] = {
+	{ "winner", template_compare, &guided_verdict },
+	{ "alpaca", template_compare_token, NULL },
+	{ "arena", template_compare_five, &guided_verdict5 },
+};
+
 struct compare {
+	const struct protocol *protocol;
 	const char *template;
 	struct entry *base;             /* sorted by id */
 	size_t nbase, cap;
@@ -48,6 +67,7 @@ struct state {
 	const char *text;
 	bool identical;
 	struct opinion game[2];
+	double token[2];                /* alpaca: the probability that the model's response is better */
 };
 
 static const char *const stages[2] = { "compare/ab", "compare/ba" };
@@ -163,6 +183,32 @@ static struct entry *find(const struct compare *cmp, const char *id)
 	return bsearch(&key, cmp->base, cmp->nbase, sizeof *cmp->base, by_id);
 }
 
+static const char *const letters[2] = { "A", "B" };
+
+/* For the probabilities of the two labels as the answer's first token. */
+static int ask_letter(struct job *job, const struct opinion *o, struct err *err)
+{
+	struct message *m = arena_alloc(&job->arena, sizeof *m);
+	struct llm_request r = { .messages = m, .nmessages = 1, .n = 1, .choices = letters, .nchoices = 2,
+		.stage = o->stage };
+
+	*m = (struct message){ .role = "user", .content = (char *)o->asked };
+	return job_ask(job, &r, err);
+}
+
+static int take_letters(const struct job *job, struct state *s, struct err *err)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct llm_completion *c = ask_answer(job, s->game[i].request, 0, err);
+
+		if (!c)
+			return -1;
+		s->game[i].text = letters[c->logprobs[1] > c->logprobs[0]];
+		s->token[i] = exp(c->logprobs[i == 0 ? 1 : 0]);
+	}
+	return 1;
+}
+
 static int ask_games(const struct compare *cmp, struct job *job, const char *prompt, struct err *err)
 {
 	struct state *s = job->state;
@@ -175,7 +221,7 @@ static int ask_games(const struct compare *cmp, struct job *job, const char *pro
 
 		*o = (struct opinion){ .asked = ask_render(job, cmp->template, values, 3), .stage = stages[i],
 			.request = i };
-		if (ask_user(job, o->asked, 1, o->stage, 0, err) != 0)
+		if (cmp->protocol->ending ? ask_user(job, o->asked, 1, o->stage, 0, err) : ask_letter(job, o, err))
 			return -1;
 	}
 	return 0;
@@ -208,21 +254,34 @@ static int ask(const struct compare *cmp, struct job *job, struct err *err)
 	return rc;
 }
 
-/* 1: the baseline won, 2: the model, 1.5: a tie; 0: no verdict. */
-static double game_value(int i, enum verdict v)
+/* How much better A is: 1, 0 or -1 (arena: up to 2). false: no verdict. */
+static bool read_verdict(const struct compare *cmp, const char *text, int *verdict)
 {
-	switch (v) {
-	case VERDICT_A: return i == 0 ? 1 : 2;
-	case VERDICT_B: return i == 0 ? 2 : 1;
-	case VERDICT_TIE: return 1.5;
-	case VERDICT_NONE: break;
-	}
-	return 0;
+	enum verdict v;
+
+	if (cmp->protocol->ending == &guided_verdict5)
+		return verdict5_parse(text, verdict);
+	v = verdict_parse(text);
+	*verdict = v == VERDICT_A ? 1 : v == VERDICT_B ? -1 : 0;
+	return v != VERDICT_NONE;
+}
+
+/* 1: the baseline won, 2: the model, 1.5: a tie, or what is between; 0: no verdict. */
+static double game_value(const struct compare *cmp, const struct state *s, int i)
+{
+	int verdict;
+
+	if (!cmp->protocol->ending)
+		return 1 + s->token[i];
+	if (!read_verdict(cmp, s->game[i].text, &verdict))
+		return 0;
+	verdict = i == 0 ? -verdict : verdict;
+	return verdict > 0 ? 2 : verdict < 0 ? 1 : 1.5;
 }
 
 static const char *winner_json(double value)
 {
-	return value == 1 ? "\"baseline\"" : value == 2 ? "\"model\"" : value == 1.5 ? "\"tie\"" : "null";
+	return value == 0 ? "null" : value < 1.5 ? "\"baseline\"" : value > 1.5 ? "\"model\"" : "\"tie\"";
 }
 
 /* The id and what groups prompts in a report, as they came. */
@@ -249,17 +308,36 @@ static void games_json(struct compare *cmp, const struct state *s, struct buf *o
 	buf_adds(out, ",\"games\":[");
 	for (int i = 0; i < 2 && !s->identical; i++) {
 		const struct opinion *o = &s->game[i];
-		enum verdict v = verdict_parse(o->text);
+		double value = game_value(cmp, s, i);
+		int verdict;
 
 		cmp->games++;
-		cmp->none += v == VERDICT_NONE;
+		cmp->none += value == 0;
 		cmp->guided += o->guided;
-		buf_printf(out, "%s{\"first\":\"%s\",\"winner\":%s,\"text\":", i ? "," : "", firsts[i],
-		    winner_json(game_value(i, v)));
+		buf_printf(out, "%s{\"first\":\"%s\",\"winner\":%s", i ? "," : "", firsts[i], winner_json(value));
+		if (!cmp->protocol->ending) {
+			buf_adds(out, ",\"preference\":");
+			json_number(out, value);
+		} else if (cmp->protocol->ending == &guided_verdict5) {
+			bool any = verdict5_parse(o->text, &verdict);
+
+			buf_printf(out, any ? ",\"label\":\"%s\"" : ",\"label\":null",
+			    any ? verdict5_labels[2 - verdict] : "");
+		}
+		buf_adds(out, ",\"text\":");
 		json_string(out, o->text, strlen(o->text));
 		buf_adds(out, o->guided ? ",\"guided\":true}" : "}");
 	}
 	buf_adds(out, "]}\n");
+}
+
+/* What mr-eval arena --style controls for. */
+static void style_json(const char *text, int side, struct buf *out)
+{
+	struct markdown m = markdown_count(text, strlen(text));
+
+	buf_printf(out, ",\"headers_%d\":%zu,\"lists_%d\":%zu,\"bold_%d\":%zu", side, m.headers, side, m.lists,
+	    side, m.bold);
 }
 
 static void write_preference(struct compare *cmp, struct job *job)
@@ -270,7 +348,7 @@ static void write_preference(struct compare *cmp, struct job *job)
 	int n = 0;
 
 	for (int i = 0; i < 2 && !s->identical; i++) {
-		double value = game_value(i, verdict_parse(s->game[i].text));
+		double value = game_value(cmp, s, i);
 
 		sum += value;
 		n += value > 0;
@@ -285,6 +363,10 @@ static void write_preference(struct compare *cmp, struct job *job)
 		json_number(out, sum / n);
 	buf_printf(out, ",\"len_1\":%zu,\"len_2\":%zu", utf8_length(s->base->text, strlen(s->base->text)),
 	    utf8_length(s->text, strlen(s->text)));
+	if (cmp->protocol->ending == &guided_verdict5) {
+		style_json(s->base->text, 1, out);
+		style_json(s->text, 2, out);
+	}
 	cmp->identical += s->identical;
 	games_json(cmp, s, out);
 }
@@ -300,7 +382,8 @@ static int step(void *arg, struct job *job, struct err *err)
 		if (job->nanswers > 0)
 			return 0;
 	} else {
-		int done = ask_opinions(job, s->game, 2, &guided_verdict, guided, err);
+		const struct guided *ending = cmp->protocol->ending;
+		int done = ending ? ask_opinions(job, s->game, 2, ending, guided, err) : take_letters(job, s, err);
 
 		if (done != 1)
 			return done;
@@ -334,6 +417,14 @@ static void notes(struct cli *c, const struct compare *cmp)
 		buf_printf(&c->notes, "; %zu of the baseline's records were not compared", unused);
 }
 
+static const struct protocol *find_protocol(struct cli *c)
+{
+	for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
+		if (strcmp(protocol_name, protocols[i].name) == 0)
+			return &protocols[i];
+	cli_usage(c, "--protocol: \"%s\" is none of winner, alpaca, arena", protocol_name);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "prompt", "response_a", "response_b", NULL };
@@ -344,7 +435,8 @@ int main(int argc, char **argv)
 	cli_start(&c, &tool, argc, argv);
 	if (c.noperands != 2)
 		cli_usage(&c, "two files are wanted: the baseline's responses and the model's");
-	cmp.template = ask_template(&c, template_file, template_compare, names);
+	cmp.protocol = find_protocol(&c);
+	cmp.template = ask_template(&c, template_file, cmp.protocol->template, names);
 	read_baseline(&c, &cmp, c.operands[0]);
 	/* The loop's input is the second file alone. */
 	reader_close(&c.reader);

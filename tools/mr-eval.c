@@ -1,30 +1,42 @@
 /* mr-eval: reports on preferences, records and pairs. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "record/json.h"
+#include "stats/agree.h"
+#include "stats/arena.h"
 #include "stats/eval.h"
+#include "stats/groups.h"
 #include "stats/lc.h"
+#include "stats/paired.h"
 
-static const char *by, *format_name, *scale = "1-2", *formula_name, *difficulty, *gamed;
+static const char *by, *format_name, *scale = "1-2", *formula_name, *difficulty, *gamed, *against;
+static bool style, density;
+static int rounds = 1000;
 
 static struct opt options[] = {
 	{ OPT_STRING, "by", .value = &by, .arg = "FIELD",
-	  .help = "also a row for every value of FIELD [none; pairs: role]" },
+	  .help = "also a row for every value of FIELD [none; pairs: role; mtbench: category]" },
 	{ OPT_STRING, "format", .value = &format_name, .arg = "FORMAT",
 	  .help = "json, table, tsv or markdown [table on a terminal, else json]" },
 	{ OPT_STRING, "scale", .value = &scale, .arg = "SCALE",
-	  .help = "winrate, lc: preferences are from 1 to 2 (1-2) or from 0 to 1 (0-1) [{}]" },
+	  .help = "winrate, lc, compare: preferences are from 1 to 2 (1-2) or from 0 to 1 (0-1) [{}]" },
 	{ OPT_STRING, "formula", .value = &formula_name, .arg = "FORMULA",
 	  .help = "lc: minimal, noreg or v1 [v1 with --gamed, noreg with --difficulty, else minimal]" },
 	{ OPT_STRING, "difficulty", .value = &difficulty, .arg = "FILE",
 	  .help = "lc: records with an id and a difficulty [--gamed has them too]" },
 	{ OPT_STRING, "gamed", .value = &gamed, .arg = "FILE",
 	  .help = "lc: judgments of gamed baselines, for the formula v1" },
+	{ OPT_FLAG, "style", .value = &style,
+	  .help = "arena: control for length, headings, lists and bold text" },
+	{ OPT_INT, "rounds", .value = &rounds, .arg = "N",
+	  .help = "arena, compare: bootstrap rounds, drawn by --seed [{}]", .min = 1, .max = 10000000 },
+	{ OPT_STRING, "against", .value = &against, .arg = "FILE",
+	  .help = "judge: agreement with the scores, ranks or preferences in FILE" },
+	{ OPT_FLAG, "density", .value = &density,
+	  .help = "judge: also the kernel density of the responses' mean scores" },
 	{ .kind = OPT_END },
 };
 
@@ -34,108 +46,100 @@ static const struct cli_tool tool = {
 	.summary = "Reports on JSON Lines. REPORT is one of\n"
 	    "  winrate  how often a model's responses are preferred (mr-compare, AlpacaEval)\n"
 	    "  lc       the same, controlled for length (AlpacaEval 2)\n"
+	    "  arena    Bradley-Terry with an interval, from two games a prompt (mr-compare, Arena-Hard)\n"
+	    "  compare  two files' preferences: the difference and its p-value (mr-compare)\n"
+	    "  mtbench  grades from 1 to 10, by turn and category (mr-judge --scale 1-10)\n"
 	    "  lengths  how long responses are, in characters\n"
-	    "  judge    how the judge scores: scores found, their distribution (mr-judge)\n"
+	    "  judge    how the judge scores: scores found, their distribution, agreement (mr-judge)\n"
 	    "  meta     how the meta-judge decides: position, score, ties (mr-metajudge)\n"
 	    "  pairs    preference pairs: how many, how long (mr-pairs)",
-	.needs = CLI_INPUT | CLI_OUTPUT | CLI_ANY_ID,
+	.needs = CLI_INPUT | CLI_OUTPUT | CLI_ANY_ID | CLI_SEED,
 	.options = options,
 };
 
-struct group {
-	char *name;
-	struct tally t;
+struct eval;
+
+/* A report. Where it has a kind, that one counts every record, in parts too;
+ * add takes what it needs beside. */
+struct command {
+	const char *name, *kind;        /* kind NULL: there are no parts */
+	void (*begin)(struct cli *c, struct eval *e);
+	int (*add)(struct eval *e, const struct record *rec, struct err *err);
+	/* The whole's row, or that of part group. */
+	void (*show)(struct cli *c, struct eval *e, struct report *r, long group);
+	const char *options;            /* of its own, with blanks around */
 };
+
+enum { WHOLE = -1, OTHER = -2 };
 
 struct eval {
-	const struct eval_kind *kind;
+	const struct command *command;
+	const struct eval_kind *kind;   /* NULL: none */
 	struct tally whole;
-	struct group *groups;
-	size_t *order;          /* their indices, by name */
-	size_t ngroups;
-	struct lc *lc;          /* for lc, which is winrate and more; else NULL */
+	struct groups groups;
+	struct lc *lc;
+	struct lc_weights weights;
+	struct arena_hard arena;
+	struct paired paired;
+	struct agree agree;
 };
 
-/* The value of FIELD as text: a string's, or a number's or true's as it stands. */
-static int group_name(const struct record *rec, struct buf *name, struct err *err)
+static bool unit_scale(void)
 {
-	const cJSON *v = cJSON_GetObjectItemCaseSensitive(rec->json, by);
-	struct json_span value;
-	const char *text;
-
-	buf_reset(name);
-	if (cJSON_IsString(v)) {
-		text = record_string(rec, by, err);
-		if (!text)
-			return -1;
-		buf_adds(name, text);
-	} else if (cJSON_IsObject(v) || cJSON_IsArray(v)) {
-		return err_set(err, "\"%s\" is not a string or a number; nothing can be grouped by it", by);
-	} else if (v && !cJSON_IsNull(v) &&
-	    json_member(rec->line, (struct json_span){ 0, rec->len }, by, &value)) {
-		buf_add(name, rec->line + value.start, value.end - value.start);
-	} else {
-		buf_adds(name, "(none)");
-	}
-	return 0;
+	return strcmp(scale, "0-1") == 0;
 }
 
-/* The group of that name, made where there is none; valid until the next call. */
-static struct group *find_group(struct eval *e, const char *name)
-{
-	size_t lo = 0, hi = e->ngroups;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		struct group *g = &e->groups[e->order[mid]];
-		int order = strcmp(name, g->name);
-
-		if (order == 0)
-			return g;
-		if (order < 0)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	e->groups = mem_grow(e->groups, e->ngroups + 1, sizeof *e->groups);
-	e->order = mem_grow(e->order, e->ngroups + 1, sizeof *e->order);
-	memmove(e->order + lo + 1, e->order + lo, (e->ngroups - lo) * sizeof *e->order);
-	e->order[lo] = e->ngroups;
-	e->groups[e->ngroups] = (struct group){ .name = mem_strdup(name), .t = { .unit = e->whole.unit } };
-	return &e->groups[e->ngroups++];
-}
-
-static int add_lc(struct lc *lc, const struct record *rec, struct err *err)
+static int add_lc(struct eval *e, const struct record *rec, struct err *err)
 {
 	double preference;
 
-	if (eval_preference(rec, strcmp(scale, "0-1") == 0, &preference, err) != 0)
+	if (eval_preference(rec, unit_scale(), &preference, err) != 0)
 		return -1;
-	return lc_add(lc, rec, preference, err);
+	return lc_add(e->lc, rec, preference, err);
 }
 
-/* A record that fails half-way is counted nowhere. -1; LC_OTHER: nor can those
+static int add_arena(struct eval *e, const struct record *rec, struct err *err)
+{
+	return arena_hard_add(&e->arena, rec, err);
+}
+
+static int add_compare(struct eval *e, const struct record *rec, struct err *err)
+{
+	double preference;
+
+	if (eval_preference(rec, unit_scale(), &preference, err) != 0)
+		return -1;
+	return paired_add_second(&e->paired, rec, preference, err);
+}
+
+static int add_agree(struct eval *e, const struct record *rec, struct err *err)
+{
+	return against ? agree_add(&e->agree, rec, err) : 0;
+}
+
+/* A record that fails half-way is counted nowhere. -1; OTHER: nor can those
  * behind it be. */
 static int add_record(struct eval *e, const struct record *rec, struct buf *name, struct err *err)
 {
+	const struct command *command = e->command;
 	struct tally whole = e->whole;
 	struct group *g;
 	int rc;
 
-	if (by && group_name(rec, name, err) != 0)
+	if (by && group_name(rec, by, name, err) != 0)
 		return -1;
-	if (e->kind->add(rec, &whole, err) != 0)
+	if (e->kind && e->kind->add(rec, &whole, err) != 0)
 		return -1;
-	rc = e->lc ? add_lc(e->lc, rec, err) : 0;
+	rc = command->add ? command->add(e, rec, err) : 0;
 	if (rc != 0)
 		return rc;
 	whole.records++;
 	e->whole = whole;
 	if (!by)
 		return 0;
-	g = find_group(e, name->len ? name->data : "");
+	g = group_find(&e->groups, name->len ? name->data : "");
 	if (e->lc)
-		lc_group(e->lc, (size_t)(g - e->groups));
+		lc_group(e->lc, (size_t)(g - e->groups.v));
 	g->t.records++;
 	return e->kind->add(rec, &g->t, err);
 }
@@ -149,7 +153,7 @@ static void read_all(struct cli *c, struct eval *e)
 
 	while (!cli_stopping() && cli_next_record(c, &rec)) {
 		rc = add_record(e, &rec, &name, &err);
-		if (rc == LC_OTHER)
+		if (rc == OTHER)
 			cli_die(c, EXIT_NOTHING, "%s:%ld: %s", c->reader.name, c->reader.lineno, err.msg);
 		if (rc == 0)
 			c->ndone++;
@@ -163,12 +167,16 @@ static void read_all(struct cli *c, struct eval *e)
 }
 
 /* The weights are the whole's; a group has its share of what they predict. */
-static void show_lc(struct report *r, const struct lc *lc, long group, const struct lc_weights *weights)
+static void show_lc(struct cli *c, struct eval *e, struct report *r, long group)
 {
 	static const struct lc_weights none = { NAN, NAN, NAN, NAN };
-	double error, rate = lc_win_rate(lc, group, &error);
+	const struct lc_weights *weights = group == WHOLE ? &e->weights : &none;
+	double error, rate;
+	struct err err;
 
-	weights = group < 0 ? weights : &none;
+	if (group == WHOLE && lc_fit(e->lc, &e->weights, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	rate = lc_win_rate(e->lc, group, &error);
 	report_add(r, "length_controlled_winrate", rate);
 	report_add(r, "lc_standard_error", error);
 	report_add(r, "weight_length", weights->length);
@@ -177,26 +185,76 @@ static void show_lc(struct report *r, const struct lc *lc, long group, const str
 	report_add(r, "C", weights->C);
 }
 
+static void show_arena(struct cli *c, struct eval *e, struct report *r, long group)
+{
+	static const char *const verdicts[] = { "much_worse", "worse", "same", "better", "much_better" };
+	static const char *const styles[] = { "style_length", "style_headers", "style_lists", "style_bold" };
+	const struct arena_hard *a = &e->arena;
+	struct arena_result result;
+	struct err err;
+
+	(void)group;
+	if (arena_hard_fit(a, c->seed, rounds, &result, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	report_add(r, "win_rate", result.win_rate);
+	report_add(r, "lower", result.lower);
+	report_add(r, "upper", result.upper);
+	report_add(r, "rating", result.rating);
+	report_add(r, "prompts", (double)a->n);
+	report_add(r, "games", (double)a->games);
+	report_add(r, "unjudged", (double)a->unjudged);
+	for (int i = 0; i < ARENA_VERDICTS; i++)
+		report_add(r, verdicts[i], (double)a->verdicts[i]);
+	for (int i = 0; i < ARENA_STYLES && a->style; i++)
+		report_add(r, styles[i], result.style[i]);
+}
+
+static void show_compare(struct cli *c, struct eval *e, struct report *r, long group)
+{
+	struct paired_result p;
+	struct err err;
+
+	(void)group;
+	if (paired_fit(&e->paired, c->seed, rounds, &p, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	report_add(r, "n", (double)p.n);
+	report_add(r, "unpaired", (double)p.unpaired);
+	report_add(r, "win_rate_a", p.rate[0]);
+	report_add(r, "win_rate_b", p.rate[1]);
+	report_add(r, "difference", p.difference);
+	report_add(r, "standard_error", p.standard_error);
+	report_add(r, "lower", p.lower);
+	report_add(r, "upper", p.upper);
+	report_add(r, "p_value", p.p_value);
+}
+
+static void show_agree(struct cli *c, struct eval *e, struct report *r, long group)
+{
+	(void)c;
+	if (against)
+		agree_show(r, group == WHOLE ? &e->agree : NULL);
+}
+
+static void show_row(struct cli *c, struct eval *e, struct report *r, const struct tally *t, long group)
+{
+	if (e->kind)
+		e->kind->show(r, t, &e->whole);
+	if (e->command->show)
+		e->command->show(c, e, r, group);
+}
+
 static void write_report(struct cli *c, struct eval *e, enum report_format format)
 {
 	struct report r = { .by = by };
 	struct buf out = { 0 };
-	struct lc_weights weights = { 0 };
-	struct err err;
 
-	if (e->lc && lc_fit(e->lc, &weights, &err) != 0)
-		cli_die(c, EXIT_NOTHING, "%s", err.msg);
 	report_row(&r, NULL);
-	e->kind->show(&r, &e->whole, &e->whole);
-	if (e->lc)
-		show_lc(&r, e->lc, LC_EVERY, &weights);
-	for (size_t i = 0; i < e->ngroups; i++) {
-		const struct group *g = &e->groups[e->order[i]];
+	show_row(c, e, &r, &e->whole, WHOLE);
+	for (size_t i = 0; i < e->groups.n; i++) {
+		const struct group *g = &e->groups.v[e->groups.order[i]];
 
 		report_row(&r, g->name);
-		e->kind->show(&r, &g->t, &e->whole);
-		if (e->lc)
-			show_lc(&r, e->lc, (long)e->order[i], &weights);
+		show_row(c, e, &r, &g->t, (long)e->groups.order[i]);
 	}
 	report_write(&r, format, &out);
 	cli_write(c, out.data, out.len);
@@ -206,11 +264,11 @@ static void write_report(struct cli *c, struct eval *e, enum report_format forma
 
 static void eval_free(struct eval *e)
 {
-	for (size_t i = 0; i < e->ngroups; i++)
-		free(e->groups[i].name);
-	free(e->groups);
-	free(e->order);
+	groups_free(&e->groups);
 	lc_free(e->lc);
+	arena_hard_free(&e->arena);
+	paired_free(&e->paired);
+	agree_free(&e->agree);
 }
 
 /* The formula that is asked for, or the fullest for which there are files. */
@@ -229,8 +287,35 @@ static enum lc_formula read_formula(struct cli *c)
 	return (enum lc_formula)formula;
 }
 
-static void read_beside(struct cli *c, struct lc *lc, const char *option, const char *path,
-    int (*add)(struct lc *, const struct record *, struct err *))
+typedef int add_beside(struct eval *e, const struct record *rec, struct err *err);
+
+static int beside_difficulty(struct eval *e, const struct record *rec, struct err *err)
+{
+	return lc_add_difficulty(e->lc, rec, err);
+}
+
+static int beside_gamed(struct eval *e, const struct record *rec, struct err *err)
+{
+	return lc_add_gamed(e->lc, rec, err);
+}
+
+static int beside_against(struct eval *e, const struct record *rec, struct err *err)
+{
+	return agree_add_reference(&e->agree, rec, err);
+}
+
+static int beside_first(struct eval *e, const struct record *rec, struct err *err)
+{
+	double preference;
+
+	if (eval_preference(rec, unit_scale(), &preference, err) != 0)
+		return -1;
+	return paired_add_first(&e->paired, rec, preference, err);
+}
+
+/* A file that is read before the input; name is its own in messages and in
+ * the manifest. */
+static void read_beside(struct cli *c, struct eval *e, const char *name, const char *path, add_beside *add)
 {
 	struct reader in = { 0 };
 	struct buf note = { 0 };
@@ -240,58 +325,112 @@ static void read_beside(struct cli *c, struct lc *lc, const char *option, const 
 	int got;
 
 	if (reader_open(&in, paths, 1, &err) != 0)
-		cli_die(c, EXIT_NOTHING, "--%s: %s", option, err.msg);
+		cli_die(c, EXIT_NOTHING, "--%s: %s", name, err.msg);
 	while ((got = reader_next(&in, &err)) == 1 && !cli_stopping()) {
-		if (record_parse(&rec, in.line, in.len, &err) != 0 || add(lc, &rec, &err) != 0)
+		if (record_parse(&rec, in.line, in.len, &err) != 0 || add(e, &rec, &err) != 0)
 			cli_die(c, EXIT_NOTHING, "%s:%ld: %s", in.name, in.lineno, err.msg);
 		record_free(&rec);
 	}
 	if (got < 0)
 		cli_die(c, EXIT_NOTHING, "%s: %s", in.name, err.msg);
 	sha256_end_hex(&in.hash, hex);
-	buf_printf(&note, "\"%s\":{\"sha256\":\"%s\"}", option, hex);
+	buf_printf(&note, "\"%s\":{\"sha256\":\"%s\"}", name, hex);
 	cli_manifest_add(c, note.data);
 	buf_free(&note);
 	reader_close(&in);
 }
 
-/* What lc needs before the first record; files that its formula does not need
- * are not read. */
-static struct lc *start_lc(struct cli *c)
+/* Files that the formula does not need are not read. */
+static void begin_lc(struct cli *c, struct eval *e)
 {
 	enum lc_formula formula = read_formula(c);
-	struct lc *lc = lc_new(formula);
 	struct buf note = { 0 };
 
+	e->lc = lc_new(formula);
 	if (difficulty && formula != LC_MINIMAL)
-		read_beside(c, lc, "difficulty", difficulty, lc_add_difficulty);
+		read_beside(c, e, "difficulty", difficulty, beside_difficulty);
 	if (gamed && (formula == LC_V1 || (formula == LC_NOREG && !difficulty)))
-		read_beside(c, lc, "gamed", gamed, lc_add_gamed);
+		read_beside(c, e, "gamed", gamed, beside_gamed);
 	buf_printf(&note, "\"formula\":\"%s\"", lc_formula_name(formula));
 	cli_manifest_add(c, note.data);
 	buf_free(&note);
-	return lc;
 }
 
-/* The report that the first word names. Exits 1 where it names none. */
-static const struct eval_kind *find_kind(struct cli *c, int argc, char **argv)
+static void begin_arena(struct cli *c, struct eval *e)
 {
-	static const char *const later[] = { "arena", "mtbench", "agreement", "bootstrap" };
-	const struct eval_kind *kind;
+	(void)c;
+	e->arena.style = style;
+}
+
+/* The first file is read at once, the second is the input. */
+static void begin_compare(struct cli *c, struct eval *e)
+{
+	struct err err;
+
+	if (c->noperands != 2)
+		cli_usage(c, "compare wants two files of preferences");
+	read_beside(c, e, "first", c->operands[0], beside_first);
+	reader_close(&c->reader);
+	memset(&c->reader, 0, sizeof c->reader);
+	c->operands++;
+	c->noperands--;
+	if (reader_open(&c->reader, c->operands, c->noperands, &err) != 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+}
+
+static void begin_judge(struct cli *c, struct eval *e)
+{
+	e->whole.density = density;
+	if (against)
+		read_beside(c, e, "against", against, beside_against);
+}
+
+static const struct command commands[] = {
+	{ "winrate", "winrate", NULL, NULL, NULL, " scale " },
+	{ "lc", "winrate", begin_lc, add_lc, show_lc, " scale formula difficulty gamed " },
+	{ "arena", NULL, begin_arena, add_arena, show_arena, " style rounds " },
+	{ "compare", NULL, begin_compare, add_compare, show_compare, " scale rounds " },
+	{ "mtbench", "mtbench", NULL, NULL, NULL, "" },
+	{ "lengths", "lengths", NULL, NULL, NULL, "" },
+	{ "judge", "judge", begin_judge, add_agree, show_agree, " against density " },
+	{ "meta", "meta", NULL, NULL, NULL, "" },
+	{ "pairs", "pairs", NULL, NULL, NULL, "" },
+};
+
+/* The report that the first word names. Exits 1 where it names none. */
+static const struct command *find_command(struct cli *c, int argc, char **argv)
+{
+	static const char names[] = "winrate, lc, arena, compare, mtbench, lengths, judge, meta or pairs";
 
 	c->tool = &tool;
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--version") == 0)
 			cli_start(c, &tool, argc, argv);
 	if (argc < 2 || argv[1][0] == '-')
-		cli_usage(c, "the first word says which report: winrate, lc, lengths, judge, meta or pairs");
-	kind = eval_kind_by_name(strcmp(argv[1], "lc") == 0 ? "winrate" : argv[1]);
-	if (kind)
-		return kind;
-	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-		if (strcmp(argv[1], later[i]) == 0)
-			cli_usage(c, "the report \"%s\" is not there yet; see LIMITS in mr-eval(1)", argv[1]);
-	cli_usage(c, "\"%s\" is no report: winrate, lc, lengths, judge, meta or pairs", argv[1]);
+		cli_usage(c, "the first word says which report: %s", names);
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return &commands[i];
+	cli_usage(c, "\"%s\" is no report: %s", argv[1], names);
+}
+
+/* An option that the report has no use for is a mistake. */
+static void check_options(struct cli *c, const struct command *command)
+{
+	const struct { const char *name; bool given; } given[] = {
+		{ "formula", formula_name }, { "difficulty", difficulty }, { "gamed", gamed }, { "style", style },
+		{ "against", against }, { "density", density }, { "by", by && !command->kind },
+	};
+
+	for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+		char word[20];
+
+		snprintf(word, sizeof word, " %s ", given[i].name);
+		if (given[i].given && !strstr(command->options, word))
+			cli_usage(c, "--%s is not for the report %s", given[i].name, command->name);
+	}
+	if (strcmp(scale, "1-2") != 0 && strcmp(scale, "0-1") != 0)
+		cli_usage(c, "--scale: \"%s\" is neither 1-2 nor 0-1", scale);
 }
 
 static enum report_format read_format(struct cli *c)
@@ -309,26 +448,25 @@ static enum report_format read_format(struct cli *c)
 int main(int argc, char **argv)
 {
 	static struct cli c;
-	struct eval e = { .kind = find_kind(&c, argc, argv) };
-	const char *name = argv[1];
-	bool lc = strcmp(name, "lc") == 0;
+	static struct eval e;
+	const struct command *command = e.command = find_command(&c, argc, argv);
 	enum report_format format;
 	struct buf note = { 0 };
 
 	argv[1] = argv[0];
 	cli_start(&c, &tool, argc - 1, argv + 1);
 	format = read_format(&c);
-	if (strcmp(scale, "1-2") != 0 && strcmp(scale, "0-1") != 0)
-		cli_usage(&c, "--scale: \"%s\" is neither 1-2 nor 0-1", scale);
-	if (!lc && (formula_name || difficulty || gamed))
-		cli_usage(&c, "--formula, --difficulty and --gamed are for the report lc");
-	e.lc = lc ? start_lc(&c) : NULL;
-	e.whole.unit = strcmp(scale, "0-1") == 0;
-	by = by ? by : e.kind->by;
+	check_options(&c, command);
+	e.kind = command->kind ? eval_kind_by_name(command->kind) : NULL;
+	e.whole.unit = unit_scale();
+	if (command->begin)
+		command->begin(&c, &e);
+	e.groups.fresh = e.whole;
+	by = by || !e.kind ? by : e.kind->by;
 	read_all(&c, &e);
 	if (!cli_stopping() && c.ndone > 0)
 		write_report(&c, &e, format);
-	buf_printf(&note, "\"report\":\"%s\"", name);
+	buf_printf(&note, "\"report\":\"%s\"", command->name);
 	cli_manifest_add(&c, note.data);
 	buf_free(&note);
 	eval_free(&e);

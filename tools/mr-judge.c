@@ -10,7 +10,7 @@
 #include "record/json.h"
 
 static int n = 11;
-static const char *template_file;
+static const char *template_file, *scale_name = "0-5";
 static bool overwrite, guided, print_template;
 
 static struct opt options[] = {
@@ -18,10 +18,12 @@ static struct opt options[] = {
 	  .help = "judgments of each response [{}]", .min = 1, .max = 10000 },
 	{ OPT_STRING, "template", .value = &template_file, .arg = "FILE",
 	  .help = "ask with the text in FILE: {{prompt}}, {{response}} [built in]" },
+	{ OPT_STRING, "scale", .value = &scale_name, .arg = "SCALE",
+	  .help = "scores are from 0 to 5, by the rubric (0-5), or grades from 1 to 10 (1-10) [{}]" },
 	{ OPT_FLAG, "print-template", .value = &print_template,
 	  .help = "write the template that would be asked with, and stop" },
 	{ OPT_FLAG, "guided", .value = &guided,
-	  .help = "a judgment without a usable score is ended with one, sampled among 0 to 5" },
+	  .help = "a judgment without a usable score is ended with one, sampled among those of the scale" },
 	{ OPT_FLAG, "overwrite", .value = &overwrite, .help = "replace the judgments a record has" },
 	{ .kind = OPT_END },
 };
@@ -36,6 +38,8 @@ static const struct cli_tool tool = {
 
 struct judge {
 	const char *template;
+	struct score_scale scale;
+	const struct guided *ending;
 	char tag[17];
 	unsigned long long judgments, with_score, guided;
 };
@@ -127,7 +131,7 @@ static void set_response(struct judge *judge, struct job *job, size_t i)
 	struct buf value = { 0 };
 
 	for (int j = 0; j < n; j++) {
-		valid[j] = score_parse(o[j].text, guided_scale, &score[j]) == SCORE_OK;
+		valid[j] = score_parse(o[j].text, judge->scale, &score[j]) == SCORE_OK;
 		judge->guided += o[j].guided;
 	}
 	stats = score_stats(score, valid, (size_t)n);
@@ -173,7 +177,7 @@ static int step(void *arg, struct job *job, struct err *err)
 		if (job->nanswers > 0)
 			return 0;
 	} else {
-		int done = ask_opinions(job, s->o, (size_t)s->nresponses * (size_t)n, &guided_score, guided, err);
+		int done = ask_opinions(job, s->o, (size_t)s->nresponses * (size_t)n, judge->ending, guided, err);
 
 		if (done != 1)
 			return done;
@@ -198,9 +202,15 @@ int main(int argc, char **argv)
 	static const char *const names[] = { "prompt", "response", NULL };
 	static struct judge judge = { 0 };
 	static struct cli c = { .params = { .temperature = 0.8, .top_p = 0.95, .max_tokens = 1024 } };
+	bool grades;
 
 	cli_start(&c, &tool, argc, argv);
-	judge.template = ask_template(&c, template_file, template_judge, names);
+	grades = strcmp(scale_name, "1-10") == 0;
+	if (!grades && strcmp(scale_name, "0-5") != 0)
+		cli_usage(&c, "--scale: \"%s\" is neither 0-5 nor 1-10", scale_name);
+	judge.scale = grades ? guided_grades : guided_scale;
+	judge.ending = grades ? &guided_grade : &guided_score;
+	judge.template = ask_template(&c, template_file, grades ? template_grade : template_judge, names);
 	if (print_template)
 		return print(&c, judge.template);
 	template_tag(judge.template, judge.tag);

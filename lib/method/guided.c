@@ -2,7 +2,10 @@
 
 #include <string.h>
 
+#include "method/verdict5.h"
+
 const struct score_scale guided_scale = { 0, 5 };
+const struct score_scale guided_grades = { 1, 10 };
 const enum verdict guided_verdict_values[GUIDED_VERDICTS] = { VERDICT_A, VERDICT_B, VERDICT_TIE };
 
 static bool is_space(char c)
@@ -31,6 +34,34 @@ static bool has_score(const char *text)
 	return score_parse(text, guided_scale, &score) == SCORE_OK;
 }
 
+static bool is_grade(const char *text, int i)
+{
+	double score;
+
+	return score_parse(text, guided_grades, &score) == SCORE_OK && score == i + 1;
+}
+
+static bool has_grade(const char *text)
+{
+	double score;
+
+	return score_parse(text, guided_grades, &score) == SCORE_OK;
+}
+
+static bool is_verdict5(const char *text, int i)
+{
+	int verdict;
+
+	return verdict5_parse(text, &verdict) && verdict == 2 - i;
+}
+
+static bool has_verdict5(const char *text)
+{
+	int verdict;
+
+	return verdict5_parse(text, &verdict);
+}
+
 static bool is_verdict(const char *text, int i)
 {
 	return verdict_parse(text) == guided_verdict_values[i];
@@ -47,6 +78,24 @@ const struct guided guided_score = {
 	.nchoices = GUIDED_SCORES,
 	.is_choice = is_score,
 	.parses = has_score,
+};
+
+/* "/10" behind it, so that 1 is not the beginning of 10. */
+const struct guided guided_grade = {
+	.lead = "Score:",
+	.choices = (const char *const[]){ " 1/10", " 2/10", " 3/10", " 4/10", " 5/10", " 6/10", " 7/10", " 8/10",
+		" 9/10", " 10/10" },
+	.nchoices = GUIDED_GRADES,
+	.is_choice = is_grade,
+	.parses = has_grade,
+};
+
+const struct guided guided_verdict5 = {
+	.lead = "Verdict:",
+	.choices = (const char *const[]){ " A>>B", " A>B", " A=B", " B>A", " B>>A" },
+	.nchoices = VERDICT5_LABELS,
+	.is_choice = is_verdict5,
+	.parses = has_verdict5,
 };
 
 const struct guided guided_verdict = {

@@ -16,9 +16,10 @@
 #include "base/buf.h"
 #include "method/score.h"
 
-enum { GUIDED_SCORES = 6, GUIDED_VERDICTS = 3 };
+enum { GUIDED_SCORES = 6, GUIDED_GRADES = 10, GUIDED_VERDICTS = 3 };
 
 extern const struct score_scale guided_scale;                           /* 0 … 5 */
+extern const struct score_scale guided_grades;                          /* 1 … 10 */
 extern const enum verdict guided_verdict_values[GUIDED_VERDICTS];       /* of the choices */
 
 struct guided {
@@ -30,7 +31,9 @@ struct guided {
 	bool (*parses)(const char *text);                       /* it has a usable value of its own */
 };
 extern const struct guided guided_score;        /* choice i is score i */
+extern const struct guided guided_grade;        /* choice i is grade i + 1, "3/10" */
 extern const struct guided guided_verdict;      /* A, B, tie */
+extern const struct guided guided_verdict5;     /* A>>B … B>>A, as in verdict5_labels */
 
 /* Appends to out the text as far as it is kept, without white space at its
  * end, an empty line (where anything was kept) and the lead-in. */

@@ -15,11 +15,16 @@
 /* Built-in texts. What is common comes first, so that prefixes are shared:
  * judge: rubric, {{prompt}}, {{response}}; metajudge: rubric, {{prompt}},
  * {{response}}, {{judgment_a}}, {{judgment_b}}; prompts: {{examples}};
- * compare: {{prompt}}, {{response_a}}, {{response_b}}. */
+ * compare, compare_token (one letter is the answer), compare_five (five
+ * verdicts): {{prompt}}, {{response_a}}, {{response_b}}; grade (1 to 10):
+ * as judge. */
 extern const char template_judge[];
 extern const char template_metajudge[];
 extern const char template_prompts[];
 extern const char template_compare[];
+extern const char template_compare_token[];
+extern const char template_compare_five[];
+extern const char template_grade[];
 
 struct template_value {
 	const char *name;       /* without the braces */

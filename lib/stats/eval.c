@@ -181,8 +181,7 @@ static void show_lengths(struct report *r, const struct tally *t, const struct t
 		show_moments(r, &t->base_length, base);
 }
 
-/* A "score" that is a number, or NaN where it is null or not there. */
-static int read_score(const cJSON *object, const char *where, double *score, struct err *err)
+int eval_score(const cJSON *object, const char *where, double *score, struct err *err)
 {
 	const cJSON *v = member(object, "score");
 
@@ -204,7 +203,7 @@ static int add_judgments(const cJSON *judgments, const char *where, struct tally
 
 		if (!cJSON_IsObject(j))
 			return err_set(err, "%s: a judgment is not an object", where);
-		if (read_score(j, where, &score, err) != 0)
+		if (eval_score(j, where, &score, err) != 0)
 			return -1;
 		t->judgments++;
 		t->guided += cJSON_IsTrue(member(j, "guided"));
@@ -218,6 +217,25 @@ static int add_judgments(const cJSON *judgments, const char *where, struct tally
 		else
 			t->other_points++;
 	}
+	return 0;
+}
+
+/* The mean score of a response, and its length where there is a text. */
+static int add_response_score(const struct record *rec, const cJSON *response, const char *where, double score,
+    struct tally *t, struct err *err)
+{
+	double bin = floor(score / 5 * (TALLY_BINS - 1) + 0.5);
+	const char *text;
+
+	moments_add(&t->response_score, score);
+	if (bin >= 0 && bin < TALLY_BINS)
+		t->bins[(size_t)bin]++;
+	if (!member(response, "text"))
+		return 0;
+	text = record_text(rec, response, where, "text", err);
+	if (!text)
+		return -1;
+	pearson_add(&t->score_length, score, (double)utf8_length(text, strlen(text)));
 	return 0;
 }
 
@@ -236,15 +254,41 @@ static int add_judge(const struct record *rec, struct tally *t, struct err *err)
 		snprintf(where, sizeof where, "responses[%d]", i++);
 		if (!cJSON_IsArray(judgments))
 			return err_set(err, "%s: \"judgments\" is missing; run mr-judge first", where);
-		if (add_judgments(judgments, where, t, err) != 0 || read_score(r, where, &score, err) != 0)
+		if (add_judgments(judgments, where, t, err) != 0 || eval_score(r, where, &score, err) != 0)
 			return -1;
 		t->responses++;
-		if (!isnan(score))
-			moments_add(&t->response_score, score);
+		if (!isnan(score) && add_response_score(rec, r, where, score, t, err) != 0)
+			return -1;
 		if (cJSON_IsNumber(variance))
 			moments_add(&t->variance, variance->valuedouble);
 	}
 	return 0;
+}
+
+/* The density of the responses' mean scores at x: a Gaussian kernel of
+ * Silverman's width, 1.06 sd n^(-1/5) (Density Estimation, 1986, section
+ * 3.4.1), on scores rounded to 1/64. */
+static double density(const struct tally *t, double x)
+{
+	double n = (double)t->response_score.n, width = 1.06 * moments_sd(&t->response_score) * pow(n, -0.2), sum = 0;
+
+	if (!(width > 0))
+		return NAN;
+	for (size_t i = 0; i < TALLY_BINS; i++) {
+		double z = (x - 5 * (double)i / (TALLY_BINS - 1)) / width;
+
+		sum += (double)t->bins[i] * exp(-z * z / 2);
+	}
+	return sum / (n * width * sqrt(2 * acos(-1)));
+}
+
+static void show_density(struct report *r, const struct tally *t)
+{
+	static const char *const names[] = { "density_0", "density_0.5", "density_1", "density_1.5", "density_2",
+		"density_2.5", "density_3", "density_3.5", "density_4", "density_4.5", "density_5" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		report_add(r, names[i], density(t, (double)i / 2));
 }
 
 static void show_judge(struct report *r, const struct tally *t, const struct tally *whole)
@@ -270,6 +314,9 @@ static void show_judge(struct report *r, const struct tally *t, const struct tal
 	report_add(r, "response_score_mean", mean(&t->response_score));
 	report_add(r, "response_score_sd", sd(&t->response_score));
 	report_add(r, "score_var_mean", mean(&t->variance));
+	report_add(r, "score_length_r", pearson_end(&t->score_length));
+	if (whole->density)
+		show_density(r, t);
 }
 
 static int add_battle(const cJSON *battle, const cJSON *judgments, int i, struct tally *t, struct err *err)
@@ -291,7 +338,7 @@ static int add_battle(const cJSON *battle, const cJSON *judgments, int i, struct
 		if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0 && v->valuedouble < n))
 			return err_set(err, "%s: \"%s\" is no index of the %d judgments", where, keys[k], n);
 		judgment = cJSON_GetArrayItem(judgments, (int)v->valuedouble);
-		if (read_score(judgment, where, &score[k], err) != 0)
+		if (eval_score(judgment, where, &score[k], err) != 0)
 			return -1;
 	}
 	t->battles++;
@@ -308,6 +355,19 @@ static int add_battle(const cJSON *battle, const cJSON *judgments, int i, struct
 		t->higher_won += first == (score[0] > score[1]);
 	}
 	return 0;
+}
+
+/* The spread of mr-elo's ratings, where it has been run. */
+static void add_elo(const cJSON *elo, struct tally *t)
+{
+	struct moments m = { 0 };
+	const cJSON *v;
+
+	cJSON_ArrayForEach(v, elo)
+		if (cJSON_IsNumber(v) && isfinite(v->valuedouble))
+			moments_add(&m, v->valuedouble);
+	if (m.n > 0)
+		moments_add(&t->elo_spread, m.max - m.min);
 }
 
 static int add_meta(const struct record *rec, struct tally *t, struct err *err)
@@ -334,6 +394,7 @@ static int add_meta(const struct record *rec, struct tally *t, struct err *err)
 		    ? "\"judgments\" is missing; run mr-judge first"
 		    : "\"meta\": \"battles\" is missing; run mr-metajudge first");
 	t->compared++;
+	add_elo(member(meta, "elo"), t);
 	cJSON_ArrayForEach(b, battles)
 		if (add_battle(b, judgments, i++, t, err) != 0)
 			return -1;
@@ -365,6 +426,9 @@ static void show_meta(struct report *r, const struct tally *t, const struct tall
 	report_add(r, "higher_rate", percent(t->higher_won, t->higher));
 	report_add(r, "equal_n", (double)t->equal);
 	report_add(r, "equal_first_rate", percent(t->equal_first, t->equal));
+	report_add(r, "elo_spread_n", (double)t->elo_spread.n);
+	report_add(r, "elo_spread_mean", mean(&t->elo_spread));
+	report_add(r, "elo_spread_max", t->elo_spread.n ? t->elo_spread.max : NAN);
 }
 
 /* Code points of a text, or of all contents of an array of messages. */
@@ -436,5 +500,5 @@ const struct eval_kind *eval_kind_by_name(const char *name)
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (strcmp(name, kinds[i].name) == 0)
 			return &kinds[i];
-	return NULL;
+	return strcmp(name, eval_mtbench.name) == 0 ? &eval_mtbench : NULL;
 }

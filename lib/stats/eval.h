@@ -10,11 +10,14 @@
 
 #include "base/err.h"
 #include "record/record.h"
+#include "stats/correlate.h"
 #include "stats/moments.h"
 #include "stats/report.h"
 #include "stats/winrate.h"
 
 enum { TALLY_SCORES = 6 };      /* points 0 … 5 */
+enum { TALLY_BINS = 321 };      /* of 1/64 from 0 to 5 */
+enum { TALLY_TURNS = 2 };
 
 /* Zero-initialised, but for unit; lengths in code points. Each report uses
  * its own part. */
@@ -29,10 +32,17 @@ struct tally {
 	size_t responses, judgments, scored, guided;
 	struct moments judgment_score, response_score, variance;
 	size_t points[TALLY_SCORES], other_points;
+	struct pearson score_length;    /* of a response's mean score and its length */
+	bool density;           /* the kernel density is wanted */
+	size_t bins[TALLY_BINS];        /* of the responses' mean scores */
 	/* meta */
 	size_t compared, battles, first, second, tie, none;
 	size_t higher, higher_won;      /* decided battles of unequal scores; won by the higher */
 	size_t equal, equal_first;      /* … of equal scores; won by the first shown */
+	struct moments elo_spread;      /* highest less lowest of a record */
+	/* mtbench */
+	struct moments grade, turn[TALLY_TURNS];
+	size_t ungraded;
 	/* pairs */
 	struct moments prompt, chosen, rejected;
 	size_t chosen_longer;
@@ -49,6 +59,8 @@ struct eval_kind {
 	void (*show)(struct report *r, const struct tally *t, const struct tally *whole);
 };
 
+/* A "score" that is a number, or NaN where it is null or not there. */
+int eval_score(const cJSON *object, const char *where, double *score, struct err *err);
 /* A record's preference on the scale from 1 to 2 (unit: it is given from 0 to
  * 1); NaN where it is null. 0 on the scale from 1 to 2 stays 0: a draw. */
 int eval_preference(const struct record *rec, bool unit, double *preference, struct err *err);
@@ -56,7 +68,9 @@ int eval_preference(const struct record *rec, bool unit, double *preference, str
  * NaN where there is neither. */
 int eval_length(const struct record *rec, int side, double *length, struct err *err);
 
-/* winrate, lengths, judge, meta, pairs; NULL: none of these. */
+extern const struct eval_kind eval_mtbench;
+
+/* winrate, mtbench, lengths, judge, meta, pairs; NULL: none of these. */
 const struct eval_kind *eval_kind_by_name(const char *name);
 
 #endif

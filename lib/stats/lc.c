@@ -9,17 +9,12 @@
 #include "base/mem.h"
 #include "stats/eval.h"
 #include "stats/glm.h"
+#include "stats/map.h"
 #include "stats/moments.h"
+#include "stats/sides.h"
 
 static const double gamed_weight = 0.1;         /* alpaca_eval: lambda 0.2, by two baselines */
 static const double most_difficulty = 1e6;
-
-/* Numbers by name. */
-struct map {
-	char **names;
-	double *values;
-	size_t n, cap;          /* cap: 0 or a power of two, more than half of it free */
-};
 
 struct row {
 	double y;               /* from 0 to 1; NaN: unjudged */
@@ -34,68 +29,10 @@ struct lc {
 	struct map difficulties, ids;
 	struct row *rows, *gamed;
 	size_t n, ngamed, njudged;
-	char *names[2];         /* generator_1 and _2 of the first record; NULL: not said */
+	struct sides sides;
 	struct moments whole, *groups;  /* of what is predicted */
 	size_t ngroups;
 };
-
-static size_t map_slot(const struct map *m, const char *name)
-{
-	uint64_t h = 14695981039346656037u;     /* FNV-1a */
-	size_t i;
-
-	for (const char *s = name; *s; s++)
-		h = (h ^ (unsigned char)*s) * 1099511628211u;
-	for (i = (size_t)(h ^ h >> 32) & (m->cap - 1); m->names[i]; i = (i + 1) & (m->cap - 1))
-		if (strcmp(m->names[i], name) == 0)
-			break;
-	return i;
-}
-
-static const double *map_find(const struct map *m, const char *name)
-{
-	size_t i = m->cap ? map_slot(m, name) : 0;
-
-	return m->cap && m->names[i] ? &m->values[i] : NULL;
-}
-
-/* false: it is there. */
-static bool map_add(struct map *m, const char *name, double value)
-{
-	size_t i;
-
-	if (2 * m->n >= m->cap) {
-		struct map bigger = { .cap = m->cap ? 2 * m->cap : 256, .n = m->n };
-
-		bigger.names = mem_zalloc(bigger.cap, sizeof *bigger.names);
-		bigger.values = mem_zalloc(bigger.cap, sizeof *bigger.values);
-		for (size_t k = 0; k < m->cap; k++) {
-			if (!m->names[k])
-				continue;
-			i = map_slot(&bigger, m->names[k]);
-			bigger.names[i] = m->names[k];
-			bigger.values[i] = m->values[k];
-		}
-		free(m->names);
-		free(m->values);
-		*m = bigger;
-	}
-	i = map_slot(m, name);
-	if (m->names[i])
-		return false;
-	m->names[i] = mem_strdup(name);
-	m->values[i] = value;
-	m->n++;
-	return true;
-}
-
-static void map_free(struct map *m)
-{
-	for (size_t i = 0; i < m->cap; i++)
-		free(m->names[i]);
-	free(m->names);
-	free(m->values);
-}
 
 static const char *const formulas[] = { "minimal", "noreg", "v1" };
 
@@ -133,8 +70,7 @@ void lc_free(struct lc *lc)
 	free(lc->rows);
 	free(lc->gamed);
 	free(lc->groups);
-	free(lc->names[0]);
-	free(lc->names[1]);
+	sides_free(&lc->sides);
 	free(lc);
 }
 
@@ -214,40 +150,6 @@ int lc_add_gamed(struct lc *lc, const struct record *rec, struct err *err)
 	return 0;
 }
 
-static bool same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-static int check_names(struct lc *lc, const struct record *rec, struct err *err)
-{
-	static const char *const keys[2] = { "generator_1", "generator_2" };
-	const char *names[2] = { NULL, NULL };
-
-	for (int i = 0; i < 2; i++) {
-		const cJSON *v = member(rec, keys[i]);
-
-		if (!v || cJSON_IsNull(v))
-			continue;
-		names[i] = record_string(rec, keys[i], err);
-		if (!names[i])
-			return LC_BAD;
-	}
-	for (int i = 0; i < 2 && lc->n > 0; i++) {
-		if (same(names[i], lc->names[i]))
-			continue;
-		err_set(err, "\"%s\" is %s%.80s%s, before it was %s%.80s%s; one model against one baseline at a time",
-		    keys[i], names[i] ? "\"" : "", names[i] ? names[i] : "missing", names[i] ? "\"" : "",
-		    lc->names[i] ? "\"" : "", lc->names[i] ? lc->names[i] : "missing", lc->names[i] ? "\"" : "");
-		return LC_OTHER;
-	}
-	for (int i = 0; i < 2 && lc->n == 0; i++) {
-		free(lc->names[i]);
-		lc->names[i] = names[i] ? mem_strdup(names[i]) : NULL;
-	}
-	return 0;
-}
-
 int lc_add(struct lc *lc, const struct record *rec, double preference, struct err *err)
 {
 	struct row row = { .y = preference == 0 ? 0.5 : preference - 1 };
@@ -255,10 +157,10 @@ int lc_add(struct lc *lc, const struct record *rec, double preference, struct er
 	double len[2];
 	char text[32];
 	const char *name = name_of(rec, text);
-	int rc = check_names(lc, rec, err);
+	int rc = sides_check(&lc->sides, rec, err);
 
 	if (rc != 0)
-		return rc;
+		return rc == SIDES_OTHER ? LC_OTHER : LC_BAD;
 	for (int i = 0; i < 2; i++) {
 		if (eval_length(rec, i + 1, &len[i], err) != 0)
 			return LC_BAD;
@@ -278,6 +180,7 @@ int lc_add(struct lc *lc, const struct record *rec, double preference, struct er
 		return err_set(err, "the id \"%.80s\" was there before; ids must differ", name);
 	lc->njudged += isnan(row.y) ? 0 : 1;
 	add_row(&lc->rows, &lc->n, row);
+	sides_keep(&lc->sides, rec);
 	return 0;
 }
 
@@ -343,7 +246,7 @@ static void predict(struct lc *lc, const struct lc_weights *weights)
 
 int lc_fit(struct lc *lc, struct lc_weights *weights, struct err *err)
 {
-	bool itself = lc->names[0] && same(lc->names[0], lc->names[1]), minimal = lc->formula == LC_MINIMAL;
+	bool itself = sides_same(&lc->sides), minimal = lc->formula == LC_MINIMAL;
 	struct moments length = { 0 };
 	struct glm_cv cv = { 0 };
 	double sd;

@@ -50,6 +50,32 @@ two_models() {
 	[[ $stderr == *"6 identical pairs not asked about"* ]]
 }
 
+@test "--protocol alpaca: the preference is the mean probability of the model's label" {
+	two_models
+	compare --protocol alpaca base.jsonl model.jsonl >ab
+	all ab '(.games | length == 2 and all(.[]; (.text | test("^[AB]$")) and .preference > 1 and .preference < 2)) and
+		(([.games[].preference] | add / 2) - .preference | fabs) < 1e-12'
+	all ab '.games | all(.[]; .winner == (if .preference > 1.5 then "model" else "baseline" end) and
+		(.text == "A") == (.winner == .first))'
+	compare --protocol alpaca model.jsonl base.jsonl >ba
+	diff <(jq -c '[.id, ((3 - .preference) * 1e9 | round)]' ab) <(jq -c '[.id, (.preference * 1e9 | round)]' ba)
+	compare --protocol alpaca base.jsonl base.jsonl | mr-eval winrate -q >self.json
+	[ "$(jq .win_rate self.json)" = 50 ]
+	mr-eval lc -q ab | jq -e '.n_total == 6'
+}
+
+@test "--protocol arena: five verdicts, that mr-eval arena reads, with their style" {
+	two_models
+	compare --protocol arena --guided --temperature 5 base.jsonl model.jsonl >out
+	all out '.games | all(.[]; .guided and .label == (.text | capture("\n\nVerdict: (?<l>[AB=>]+)$").l) and .winner == (
+		if .label == "A=B" then "tie" elif (.label[:1] == "A") == (.first == "model") then "model" else "baseline" end))'
+	all out '.headers_1 == 0 and .lists_2 == 0 and .bold_2 == 0'
+	mr-eval arena -q --style out | jq -e '.games == 12 and .unjudged == 0 and .lower <= .upper'
+	compare --protocol arena base.jsonl model.jsonl | jq -se 'all(.[]; .games | all(.[]; .label == null and .winner == null))'
+	run -1 compare --protocol other base.jsonl model.jsonl
+	assert_output --partial 'none of winner, alpaca, arena'
+}
+
 @test "no verdict in either order: the preference is null" {
 	two_models
 	compare base.jsonl model.jsonl >out.jsonl

@@ -6,9 +6,14 @@ set -o pipefail
 
 # is FILTER [FILE]: the input is one value for which jq's filter is true
 is() {
+	local options=()
+	if [ "$1" = --slurpfile ]; then
+		options=("${@:1:3}")
+		shift 3
+	fi
 	local filter=$1
 	shift
-	jq -se "length == 1 and (.[0] | ($filter))" "$@"
+	jq -se "${options[@]}" "length == 1 and (.[0] | ($filter))" "$@"
 }
 
 preferences() {
@@ -183,7 +188,7 @@ difficulties() {
 	run -1 mr-eval lc --formula noreg in.jsonl
 	run -1 mr-eval lc --formula v2 in.jsonl
 	run -1 mr-eval winrate --difficulty d.jsonl in.jsonl
-	assert_output --partial 'are for the report lc'
+	assert_output --partial 'is not for the report winrate'
 }
 
 @test "lengths: of responses and of preferences, in code points" {
@@ -242,16 +247,157 @@ difficulties() {
 	assert_output --partial 'nothing can be grouped by it'
 }
 
-@test "which report: the first word; what is not there yet is said" {
+# arena_games N: two games each; the model wins both of every third, strongly, else loses both
+arena_games() {
+	jq -nc --argjson n "$1" 'range($n) | {id: "\(.)", generator_1: "base", generator_2: "model", len_1: 100, len_2: (100 + . % 7),
+		output_1: "# a\n\n- b", output_2: "**a** \(.)", games: (if . % 3 == 0 then [{score: "B>>A"}, {score: "A>>B"}]
+		else [{score: "A>B"}, {score: "B>A"}] end)}'
+}
+
+@test "arena: weighted win rate, its interval, the same bytes from the same seed" {
+	arena_games 90 >in.jsonl
+	mr-eval arena -q in.jsonl >out.json
+	# 30 prompts won with weight 6, 60 lost with weight 2: 180 of 300
+	is '(.win_rate - 60 | fabs) < 1e-9 and .lower < 55 and .upper > 65 and .lower > 40 and .upper < 80 and .prompts == 90 and
+		.games == 180 and .much_better == 60 and .worse == 120 and (.rating - 400 * (1.5 | log10) | fabs) < 1e-9' out.json
+	mr-eval arena -q --seed 0 in.jsonl | cmp - out.json
+	mr-eval arena -q --seed 5 in.jsonl | is --slurpfile a out.json '.lower != $a[0].lower'
+	mr-eval arena -q --style --rounds 50 in.jsonl | is 'has("style_length") and .lower <= .win_rate'
+	# mr-compare's own names, a tie, a game without a verdict
+	echo '{"id":1,"games":[{"first":"baseline","winner":"model"},{"first":"model","winner":"tie"}]}
+		{"id":2,"games":[{"first":"baseline","winner":null}]}' | mr-eval arena -q |
+		is '.win_rate == 75 and .unjudged == 1 and .better == 1 and .same == 1'
+	# nothing but wins has no rating
+	echo '{"id":1,"games":[{"score":"B>A"}]}' | mr-eval arena -q | is '.win_rate == 100 and .rating == null and .lower == 100'
+}
+
+@test "arena: what is wrong has one line each and the right status" {
+	{
+		echo '{"id":1,"games":[{"score":"A>B"}]}'
+		echo '{"id":1,"games":[{"score":"A>B"}]}'
+		echo '{"id":2,"games":[{"score":"A>>>B"}]}'
+		echo '{"id":3}'
+		echo '{"id":4,"games":[{}]}'
+	} >in.jsonl
+	run -2 --separate-stderr mr-eval arena -q in.jsonl
+	[ "$(jq .games <<<"$output")" = 1 ]
+	run -0 printf '%s\n' "$stderr"
+	assert_line 'mr-eval: in.jsonl:2: the id "1" was there before; ids must differ'
+	assert_line 'mr-eval: in.jsonl:3: "games": a verdict is none of A>>B, A>B, A=B, B>A, B>>A, null'
+	assert_line 'mr-eval: in.jsonl:4: "games" is missing; run mr-compare first'
+	assert_line 'mr-eval: in.jsonl:5: "games": a game has no "score", "label" or "winner"'
+	run -3 mr-eval arena -q <<<'{"id":1,"games":[{"score":null}]}'
+	assert_output --partial 'no game with a verdict'
+	{ arena_games 2; echo '{"id":"x","generator_1":"other","generator_2":"model","games":[]}'; } >mixed.jsonl
+	run -3 mr-eval arena -q mixed.jsonl
+	assert_output --partial 'mixed.jsonl:3: "generator_1" is "other", before it was "base"; one model against one baseline at a time'
+}
+
+@test "mtbench: means by turn and category" {
+	{
+		echo '{"id":"1","category":"math","turn":1,"score":4}'
+		echo '{"id":"1","category":"math","turn":2,"score":8}'
+		echo '{"id":"2","category":"writing","responses":[{"score":9},{"score":null}]}'
+		echo '{"id":"3","category":"writing","turn":2,"score":-1}'
+	} >in.jsonl
+	mr-eval mtbench -q in.jsonl >out.json
+	# 4, 8, 9: mean 7, squared deviations 9 + 1 + 4 = 14
+	is '.score == 7 and .n == 3 and .n_ungraded == 2 and .turn_1 == 6.5 and .turn_2 == 8 and .by == "category" and
+		(.standard_error - (14 / 2 / 3 | sqrt) | fabs) < 1e-9 and
+		(.groups | map([.group, .score, .turn_2]) == [["math", 6, 8], ["writing", 9, null]])' out.json
+	printf '{"id":1,%s}\n' '"score":11' '"score":"9"' '"turn":3,"score":1' '"responses":[{}]' >bad.jsonl
+	run -3 mr-eval mtbench -q bad.jsonl
+	assert_line 'mr-eval: bad.jsonl:1: the record: "score" is 11, not from 1 to 10'
+	assert_line 'mr-eval: bad.jsonl:3: "turn" is neither 1 nor 2'
+	assert_line 'mr-eval: bad.jsonl:4: a response has no "score"; run mr-judge --scale 1-10 first'
+}
+
+@test "judge --against: two judges, by hand" {
+	echo '{"id":"a","responses":[{"text":"x","judgments":[],"score":3},{"text":"xx","judgments":[],"score":3},{"text":"xxx","judgments":[],"score":5}]}' >mine.jsonl
+	echo '{"id":"a","responses":[{"score":3},{"score":4},{"score":5}]}' >theirs.jsonl
+	# pairs: a tie against a win, and twice the same; tau-b 2 / sqrt(2 * 3)
+	mr-eval judge -q --against theirs.jsonl mine.jsonl |
+		is '.compared_n == 3 and (.exact_rate - 200 / 3 | fabs) < 1e-9 and .pairs_n == 3 and (.agreement - 200 / 3 | fabs) < 1e-9 and
+			.decided_n == 2 and .agreement_without_ties == 100 and (.kendall_tau_b - 2 / (6 | sqrt) | fabs) < 1e-9 and
+			(.spearman - 1.5 / (3 | sqrt) | fabs) < 1e-9 and (.score_length_r - 2 / (16 / 3 | sqrt) | fabs) < 1
+			and (.score_length_r - (3 | sqrt) / 2 | fabs) < 1e-9'
+	echo '{"id":"a","responses":[{"rank":3},{"rank":2},{"rank":1}]}' >ranks.jsonl
+	mr-eval judge -q --against ranks.jsonl mine.jsonl | is '.agreement_without_ties == 100 and .exact_rate == 0'
+	run -3 mr-eval judge -q --against <(echo '{"id":"b","responses":[]}') mine.jsonl
+	assert_output --partial 'the id "a" is not in --against'
+	run -3 mr-eval judge -q --against <(cat theirs.jsonl theirs.jsonl) mine.jsonl
+	assert_output --partial 'the id "a" was there before; ids must differ'
+	run -3 mr-eval judge -q --against <(echo '{"id":"a","responses":[{"score":1}]}') mine.jsonl
+	assert_output --partial 'another number of responses'
+}
+
+@test "judge --density: the kernel density, by hand" {
+	# half of 50 at 1, half at 4: deviation 1.5 each, a kernel of width 1.06 sd 50^(-1/5)
+	jq -nc 'range(50) | {id: "\(.)", responses: [{text: "x", judgments: [], score: (. % 2 * 3 + 1)}]}' >in.jsonl
+	mr-eval judge -q --density in.jsonl | is '(1.06 * (50 * 2.25 / 49 | sqrt) * pow(50; -0.2)) as $w |
+		((1 + (-(3 / $w | . * .) / 2 | exp)) / 2 / $w / (2 * 3.141592653589793 | sqrt)) as $one |
+		(.density_1 - $one | fabs) < 1e-12 and (.density_4 - $one | fabs) < 1e-12 and .["density_2.5"] < .density_1'
+	mr-eval judge -q in.jsonl | is 'has("density_0") | not'
+}
+
+@test "meta: the spread of the ratings" {
+	jq -nc '(900, 1100) as $low | {id: "\($low)", responses: [{text: "x", judgments: [{score: 1}, {score: 2}]}],
+		meta: {response: 0, battles: [], elo: [$low, 1200]}}' | mr-eval meta -q |
+		is '.elo_spread_n == 2 and .elo_spread_mean == 200 and .elo_spread_max == 300'
+}
+
+@test "compare: a difference, its interval and p-value" {
+	battles 60 >b.jsonl
+	jq -c '.generator_2 = "first" | .preference = ([.preference - 0.3, 1] | max)' b.jsonl >a.jsonl
+	mr-eval compare -q a.jsonl b.jsonl >out.json
+	is '.n == 60 and .unpaired == 0 and (.win_rate_b - .win_rate_a - .difference | fabs) < 1e-9 and .lower < .difference and
+		.upper > .difference and .lower > 0 and .p_value == 2 / 1001 and .standard_error > 0' out.json
+	mr-eval compare -q a.jsonl a.jsonl | is '.difference == 0 and .p_value == 1 and .lower == 0 and .upper == 0'
+	mr-eval compare -q b.jsonl a.jsonl | is --slurpfile o out.json '(.difference + $o[0].difference | fabs) < 1e-9'
+	mr-eval compare -q a.jsonl <(head -n 40 b.jsonl) | is '.n == 40 and .unpaired == 20'
+	run -3 mr-eval compare -q a.jsonl <(jq -c '.generator_1 = "other"' b.jsonl)
+	assert_output --partial 'the baseline is "other", in the first file it is "base"'
+	run -3 mr-eval compare -q a.jsonl <(jq -c '.id += "x"' b.jsonl)
+	assert_output --partial 'no prompt is judged in both files'
+	run -3 mr-eval compare -q <(cat a.jsonl a.jsonl) b.jsonl
+	assert_output --partial 'ids must differ'
+	run -3 mr-eval compare -q a.jsonl <(jq -c '.preference = 7' b.jsonl)
+	assert_output --partial '"preference" is 7, not from 1 to 2'
+}
+
+@test "memory does not grow with the input" {
+	# 100 MB of records under 64 MB of resident memory; the sanitizers take more for themselves
+	[ -z "${ASAN_OPTIONS:-}" ] || skip 'the sanitizers keep freed memory'
+	jq -nc '("x" * 4000) as $t | {id: "a", preference: 2, len_1: 3, len_2: 4, score: 5, output_2: $t,
+		responses: [{text: $t, score: 1, judgments: [{text: "", score: 1}]}]}' >line
+	local report peak pid
+	mkfifo pipe
+	for report in winrate judge mtbench; do
+		mr-eval $report -q <pipe >out.json &
+		pid=$!
+		exec 9>pipe
+		awk '{ for (i = 0; i < 12800; i++) print }' line >&9
+		# all but what a pipe holds has been read
+		peak=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status")
+		exec 9>&-
+		wait "$pid"
+		echo "$report: $peak kB"
+		[ "$peak" -gt 0 ] && [ "$peak" -lt 65536 ]
+	done
+	is '.n == 12800 and .score == 5' out.json
+}
+
+@test "which report: the first word" {
 	run -1 mr-eval
-	assert_output --partial 'winrate, lc, lengths, judge, meta or pairs'
+	assert_output --partial 'winrate, lc, arena, compare, mtbench, lengths, judge, meta or pairs'
 	run -1 mr-eval --by x winrate
 	run -1 mr-eval nonsense
 	assert_output --partial '"nonsense" is no report'
-	for later in arena mtbench agreement bootstrap; do
-		run -1 mr-eval $later
-		assert_output --partial 'not there yet'
-	done
+	run -1 mr-eval winrate --style </dev/null
+	assert_output --partial -- '--style is not for the report winrate'
+	run -1 mr-eval arena --by x </dev/null
+	run -1 mr-eval compare </dev/null
+	assert_output --partial 'two files'
 	run -1 mr-eval winrate --format xml </dev/null
 	run -1 mr-eval winrate --scale 1-5 </dev/null
 	mr-eval --help | grep winrate

@@ -30,6 +30,19 @@ judge() {
 	[ "$(jq '.responses[].judgments[].score' out.jsonl | sort -u | wc -l)" -gt 1 ]
 }
 
+@test "--scale 1-10: grades, of conversations too, that mr-eval mtbench reads" {
+	responses 2 | jq -c '.turn = 2 | .category = "colour" | .messages = [{role: "user", content: "Hello."},
+		{role: "assistant", content: "Hi."}, {role: "user", content: .prompt}] | del(.prompt)' >in.jsonl
+	judge --scale 1-10 --guided -n 9 --temperature 5 in.jsonl >out.jsonl
+	all out.jsonl '[.responses[].judgments[]] | all(.[]; .score == (.text | capture("\n\nScore: (?<s>[0-9]+)/10$").s | tonumber) and
+		.score >= 1 and .score <= 10)'
+	[ "$(jq '.responses[].judgments[].score' out.jsonl | sort -u | wc -l)" -gt 4 ]
+	mr-eval mtbench -q out.jsonl | jq -e '.n == 6 and .turn_1 == null and .turn_2 == .score and .groups[0].group == "colour"'
+	mr-judge --scale 1-10 --print-template | grep -q 'from 1 to 10'
+	run -1 judge --scale 1-5 in.jsonl
+	assert_output --partial 'neither 0-5 nor 1-10'
+}
+
 @test "without --guided a judgment without a score is null and does not count" {
 	responses 1 >in.jsonl
 	judge -n 3 in.jsonl >out.jsonl

@@ -50,6 +50,27 @@ static void every_forced_score_is_the_parsed_one(void)
 	}
 }
 
+/* Of the other scale and of the five verdicts: each choice parses to itself. */
+static void grades_and_five_verdicts_parse(void)
+{
+	static const struct guided *const all[] = { &guided_grade, &guided_verdict5 };
+	static const char *const texts[] = { "", "Fine.", "Score: 11\nVerdict: A>B\nVerdict: B>A", "[[A=B]] Score: 3\nScore: 4" };
+
+	for (size_t k = 0; k < 2; k++) {
+		for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+			for (int s = 0; s < all[k]->nchoices; s++) {
+				struct buf b = { 0 };
+
+				guided_prefix(all[k], texts[i], &b);
+				buf_adds(&b, all[k]->choices[s]);
+				CHECK(all[k]->parses(b.data) && all[k]->is_choice(b.data, s));
+				CHECK(!all[k]->is_choice(b.data, s ? 0 : 1));
+				buf_free(&b);
+			}
+		}
+	}
+}
+
 static const struct {
 	const char *text, *verdict_prefix;
 } verdicts[] = {
@@ -100,6 +121,7 @@ static void appends(void)
 int main(void)
 {
 	TEST(score_prefixes);
+	TEST(grades_and_five_verdicts_parse);
 	TEST(every_forced_score_is_the_parsed_one);
 	TEST(verdict_prefixes);
 	TEST(every_forced_verdict_is_the_parsed_one);
