@@ -35,7 +35,7 @@ dpo() {
 
 @test "overfitting: 8 pairs, 30 steps, accuracy 1 and a growing margin" {
 	pairs 8 >in.jsonl
-	dpo --batch 8 --epochs 30 --lr 1e-3 in.jsonl >log
+	dpo --batch 8 --epochs 30 --lr 1e-4 in.jsonl >log
 	[ "$(wc -l <log)" -eq 30 ]
 	jq -se --exit-status '.[29]."rewards/accuracies" == 1 and .[29].loss < 0.05 and
 		(map(."rewards/margins") | .[29] > .[20] and .[20] > .[10] and .[10] > .[2] and .[2] > .[0])' log
