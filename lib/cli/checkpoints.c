@@ -144,8 +144,8 @@ static int difference(const cJSON *there, const cJSON *here, struct buf *name, s
 	return 0;
 }
 
-/* Ends the program where a checkpoint was made by another run. */
-static void compare(struct training *t, const char *path, const char *made_by)
+/* What changed, where a checkpoint was made by another run. */
+static int compare(const struct training *t, const char *made_by, struct err *err)
 {
 	static const char *const hashes[] = { "model", "data", "eval" }, *const said[] = {
 		"another model", "other data (or another chat template)", "another validation set" };
@@ -153,22 +153,22 @@ static void compare(struct training *t, const char *path, const char *made_by)
 	const cJSON *options[2] = { cJSON_GetObjectItemCaseSensitive(there, "options"),
 	    cJSON_GetObjectItemCaseSensitive(here, "options") };
 	struct buf name = { 0 }, a = { 0 }, b = { 0 };
+	int rc = 0;
 
-	if (difference(options[0], options[1], &name, &a, &b))
-		cli_die(&t->cli, EXIT_NOTHING, "%s: is of a run with other settings: --%s was %s, and is %s now", path,
-		    name.data, a.data, b.data);
-	if (difference(there, here, &name, &a, &b)) {
+	if (difference(options[0], options[1], &name, &a, &b)) {
+		rc = err_set(err, "is of a run with other settings: --%s was %s, and is %s now", name.data, a.data, b.data);
+	} else if (difference(there, here, &name, &a, &b)) {
+		rc = err_set(err, "is of another run: %s was %s, and is %s now", name.data, a.data, b.data);
 		for (int i = 0; i < 3; i++)
 			if (strcmp(name.data, hashes[i]) == 0)
-				cli_die(&t->cli, EXIT_NOTHING, "%s: is of a run with %s", path, said[i]);
-		cli_die(&t->cli, EXIT_NOTHING, "%s: is of another run: %s was %s, and is %s now", path, name.data,
-		    a.data, b.data);
+				err_set(err, "is of a run with %s", said[i]);
 	}
 	cJSON_Delete(there);
 	cJSON_Delete(here);
 	buf_free(&name);
 	buf_free(&a);
 	buf_free(&b);
+	return rc;
 }
 
 static struct checkpoint contents(struct training *t)
@@ -198,7 +198,8 @@ void checkpoint_start(struct training *t)
 		if (!t->resume)
 			cli_die(&t->cli, EXIT_NOTHING, "%s: there is a checkpoint, of step %llu; --resume goes on from it, "
 			    "or remove it", path.data, (unsigned long long)c.state.step);
-		compare(t, path.data, c.made_by.data);
+		if (compare(t, c.made_by.data, &err) != 0)
+			cli_die(&t->cli, EXIT_NOTHING, "%s: %s", path.data, err.msg);
 		t->state = c.state;
 		t->log = c.log;
 		t->saved = c.state.step;
@@ -292,30 +293,31 @@ static void reference_head(const struct training *t, struct buf *b)
 	cJSON_Delete(made_by);
 }
 
-/* Of another model or other data: the end. False: of another order. */
-static bool same_head(struct training *t, const char *path, const char *line)
+/* 1: the reference is this run's; 0: of another order; -1 and a message: of
+ * another model or other data. */
+static int same_head(const struct training *t, const char *line, struct err *err)
 {
 	struct buf wanted = { 0 }, name = { 0 }, a = { 0 }, b = { 0 };
 	cJSON *there = cJSON_Parse(line), *here;
-	bool differs;
+	int rc = 1;
 
 	reference_head(t, &wanted);
 	here = cJSON_Parse(wanted.data);
-	if (!cJSON_IsObject(there))
-		cli_die(&t->cli, EXIT_NOTHING, "%s: is damaged; remove it", path);
-	differs = difference(there, here, &name, &a, &b);
-	if (differs && (strcmp(name.data, "model") == 0 || strcmp(name.data, "data") == 0 ||
-	    strcmp(name.data, "eval") == 0))
-		cli_die(&t->cli, EXIT_NOTHING, "%s: was made with another %s; remove it, or name another folder", path,
-		    strcmp(name.data, "eval") == 0 ? "validation set" : strcmp(name.data, "data") == 0 ?
-		    "set of pairs" : "model");
+	if (!cJSON_IsObject(there)) {
+		rc = err_set(err, "is damaged; remove it");
+	} else if (difference(there, here, &name, &a, &b)) {
+		const char *what = strcmp(name.data, "model") == 0 ? "model" : strcmp(name.data, "data") == 0 ?
+		    "set of pairs" : strcmp(name.data, "eval") == 0 ? "validation set" : NULL;
+
+		rc = !what ? 0 : err_set(err, "was made with another %s; remove it, or name another folder", what);
+	}
 	cJSON_Delete(there);
 	cJSON_Delete(here);
 	buf_free(&wanted);
 	buf_free(&name);
 	buf_free(&a);
 	buf_free(&b);
-	return !differs;
+	return rc;
 }
 
 static bool read_values(FILE *f, double (*v)[2], uint32_t n)
@@ -331,7 +333,8 @@ bool training_load_reference(struct training *t, double (*ref)[2], double (*eval
 	struct buf path = { 0 };
 	char *line = NULL;
 	size_t cap = 0;
-	bool same;
+	struct err err;
+	int same;
 	FILE *f;
 
 	if (!t->folder)
@@ -341,13 +344,15 @@ bool training_load_reference(struct training *t, double (*ref)[2], double (*eval
 		buf_free(&path);
 		return false;
 	}
-	same = getline(&line, &cap, f) > 0 && same_head(t, path.data, line);
-	if (same && (!read_values(f, ref, t->examples.n) || !read_values(f, eval_ref, t->eval.n)))
-		cli_die(&t->cli, EXIT_NOTHING, "%s: is damaged; remove it", path.data);
+	same = same_head(t, getline(&line, &cap, f) > 0 ? line : "", &err);
+	if (same == 1 && (!read_values(f, ref, t->examples.n) || !read_values(f, eval_ref, t->eval.n)))
+		same = err_set(&err, "is damaged; remove it");
+	if (same < 0)
+		cli_die(&t->cli, EXIT_NOTHING, "%s: %s", path.data, err.msg);
 	fclose(f);
 	free(line);
 	buf_free(&path);
-	return same;
+	return same == 1;
 }
 
 static void add_values(struct buf *b, double (*v)[2], uint32_t n)
