@@ -21,6 +21,13 @@ STD     = -std=c11 -D_GNU_SOURCE
 DEFS    = -DMR_VERSION='"$(VERSION)"' -Ilib
 LIBS    = -lcjson -lopenblas -lpthread -lm
 
+# MPI=1: mr-dpo and mr-sft can be run by mpirun.
+MPI     =
+MPICC   = mpicc
+ifneq ($(MPI),)
+LIBS   += $(shell $(MPICC) --showme:link)
+endif
+
 LIB_SRC    := $(sort $(wildcard lib/*/*.c lib/*/*/*.c))
 TOOL_SRC   := $(sort $(wildcard tools/mr-*.c))
 UNIT_SRC   := $(sort $(wildcard tests/unit/*.c))
@@ -66,6 +73,16 @@ $(B)/%.o: %.c
 	$(CC) $(STD) $(WARN) $(CFLAGS) $(ISA) $(DEFS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/%.o: DEFS += -Itests
+
+ifneq ($(MPI),)
+$(B)/lib/train/ranks.o: DEFS += -DMR_MPI $(shell $(MPICC) --showme:compile)
+endif
+# Made anew where MPI is another than last time.
+$(B)/lib/train/ranks.o: $(B)/mpi-$(MPI)
+$(B)/mpi-$(MPI):
+	@mkdir -p $(@D)
+	@rm -f $(B)/mpi-*
+	@touch $@
 
 $(B)/libmr.a: $(LIB_OBJ)
 	@rm -f $@
@@ -161,7 +178,7 @@ help:   ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name what; do \
 		printf '  %-10s %s\n' "$$name" "$$what"; done
 	@echo 'Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, B (build folder), FUZZ_SECONDS,'
-	@echo '  SETUP=true (install nothing); for demo, those of pipelines/iteration.sh.'
+	@echo '  SETUP=true (install nothing), MPI=1 (training over Open MPI); for demo, those of pipelines/iteration.sh.'
 
 .PHONY: all units fuzzers benches setup model demo test check tsan fuzz bench lint install uninstall dist clean help
 .SECONDARY:

@@ -7,7 +7,7 @@
 # prompt being what mr-judge would ask. TEMPLATE=FILE: with the template in
 # FILE, as mr-judge --template FILE.
 #
-#   pipelines/judge-seed.sh | mr-sft -o judge.gguf
+#   pipelines/judge-seed.sh | mr-sft --epochs 2 --batch 4 --lr 1e-4 -o judge.gguf
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(realpath "$0")")")

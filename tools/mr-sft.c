@@ -26,6 +26,6 @@ int main(int argc, char **argv)
 	training_start(&t, &tool, options, argc, argv);
 	training_read(&t, examples_add_demo);
 	training_open(&t);
-	run = (struct sft_run){ &t.examples, t.plan.pack };
-	return training_run(&t, sft_batch, &run);
+	run = (struct sft_run){ &t.examples, t.plan.pack, t.plan.micro, &t.eval };
+	return training_run(&t, sft_batch, sft_evaluate, &run);
 }

@@ -9,7 +9,8 @@
 
 /* What cannot change the output's bytes, or is told elsewhere. */
 static const char *const not_telling[] = {
-	"output", "rejects", "resume", "manifest", "model", "threads", "batch", "kv-mem", "mem", "progress", "quiet",
+	"output", "rejects", "resume", "checkpoint", "checkpoint-every", "manifest", "model", "threads", "batch",
+	"kv-mem", "mem", "progress", "quiet",
 	"help", "version", NULL,
 };
 

@@ -13,6 +13,12 @@
 #include "cli/training_memory.h"
 #include "train/loop.h"
 
+struct checkpoint_file;
+
+struct training_left_out {
+	uint64_t length, prompt;        /* longer than --max-length, with a prompt longer than --max-prompt-length */
+};
+
 struct training {
 	struct cli cli;
 	struct train_plan plan;         /* the tool sets its defaults before training_start */
@@ -21,6 +27,11 @@ struct training {
 	const char *out, *type_name, *schedule_name;
 	bool no_shuffle;
 	int max_length;                 /* tokens; 0: the model's context */
+	int max_prompt;                 /* the same of the prompt; 0: no limit */
+	const char *eval_file, *best_name, *folder;
+	bool has_margin;                /* the tool's: --best margin means something */
+	int checkpoint_every;
+	bool resume;
 	struct training_memory memory;
 	/* state */
 	enum tensor_type type;
@@ -28,10 +39,16 @@ struct training {
 	struct pool *pool;
 	struct trainer *trainer;
 	struct adamw adamw;
-	struct examples examples;
-	uint64_t too_long;
-	struct train_log first, last;   /* their numbers only */
+	struct examples examples, eval; /* eval: the validation set, or none */
+	struct training_left_out left_out, eval_left_out;
+	struct train_state state;
+	uint64_t tokens_before;         /* of the run that this one goes on from */
+	float *best;                    /* the best weights; NULL: they are not kept */
 	double started;
+	int lock;                       /* the checkpoints' folder, held */
+	struct checkpoint_file *from;
+	struct buf made_by, log;        /* of the checkpoint */
+	uint64_t saved;                 /* the step of the last checkpoint */
 };
 
 /* own: the tool's options, ended by OPT_END; name, usage and summary of tool
@@ -41,8 +58,9 @@ void training_start(struct training *t, struct cli_tool *tool, const struct opt 
 
 typedef int training_add(struct examples *e, const struct record *r, const struct model *m, struct err *err);
 
-/* Reads all records. One that is longer than the context fails; longer than
- * --max-length: it is left out and counted. Exits 3 where none is left. */
+/* Reads all records, and the validation set's. One that is longer than the
+ * context fails; longer than --max-length, or its prompt longer than
+ * --max-prompt-length: it is left out and counted. Exits 3 where none is left. */
 void training_read(struct training *t, training_add *add);
 
 /* Says what memory will be needed, takes it, and makes the trainer. */
@@ -51,7 +69,14 @@ void training_open(struct training *t);
 /* A progress line over something else than steps. */
 void training_progress(struct training *t, const char *unit, uint64_t done, uint64_t total);
 
-/* Trains, saves, writes the manifest; the exit status. */
-int training_run(struct training *t, train_batch *batch, void *self);
+/* The reference log-probabilities that --checkpoint's folder keeps, of the
+ * training and the validation set: false where there are none. Exits where
+ * they are another model's or other data's. */
+bool training_load_reference(struct training *t, double (*ref)[2], double (*eval_ref)[2]);
+void training_save_reference(struct training *t, double (*ref)[2], double (*eval_ref)[2]);
+
+/* Trains (going on from a checkpoint with --resume), saves, writes the
+ * manifest; the exit status. */
+int training_run(struct training *t, train_batch *batch, train_evaluate *evaluate, void *self);
 
 #endif

@@ -38,35 +38,51 @@ void training_memory_check(struct training *t)
 		cli_usage(&t->cli, "--type is of the whole model, with --merge; adapters are F32");
 }
 
-/* The most tokens, and the most targets, that go through the model at once. */
+/* What of the examples goes through the model at once, in this order and n at
+ * a time: raises *tokens and *targets to the most of it. */
+static void largest_of(const struct training *t, const struct examples *e, const uint32_t *order, uint32_t n,
+    int *tokens, int *targets)
+{
+	for (uint32_t i = 0, end = 0, k; i < e->n; i += k) {
+		int sum = 0, sum_targets = 0;
+
+		if (i == end)
+			end = e->n - i < n ? e->n : i + n;
+		k = examples_micro(e, order + i, end - i, t->plan.pack, t->plan.micro);
+		for (uint32_t j = i; j < i + k; j++) {
+			sum += example_tokens(&e->v[order[j]]);
+			sum_targets += example_targets(&e->v[order[j]]);
+		}
+		*tokens = sum > *tokens ? sum : *tokens;
+		*targets = sum_targets > *targets ? sum_targets : *targets;
+	}
+}
+
 static void largest(const struct training *t, int *tokens, int *targets)
 {
-	const struct examples *e = &t->examples;
-	uint32_t batch = (uint32_t)t->plan.batch, *order = mem_zalloc(e->n, sizeof *order);
+	const uint32_t n = t->examples.n > t->eval.n ? t->examples.n : t->eval.n;
+	uint32_t *order = mem_zalloc(n, sizeof *order);
 
 	*tokens = *targets = 0;
 	for (int epoch = 0; epoch < (t->plan.shuffle ? t->plan.epochs : 1); epoch++) {
-		train_order(&t->plan, epoch, order, e->n);
-		for (uint32_t i = 0, end = 0, k; i < e->n; i += k) {
-			int sum = 0, sum_targets = 0;
-
-			if (i == end)
-				end = e->n - i < batch ? e->n : i + batch;
-			k = examples_pack(e, order + i, end - i, t->plan.pack);
-			for (uint32_t j = i; j < i + k; j++) {
-				sum += example_tokens(&e->v[order[j]]);
-				sum_targets += example_targets(&e->v[order[j]]);
-			}
-			*tokens = sum > *tokens ? sum : *tokens;
-			*targets = sum_targets > *targets ? sum_targets : *targets;
-		}
+		train_order(&t->plan, epoch, order, t->examples.n);
+		largest_of(t, &t->examples, order, (uint32_t)t->plan.batch, tokens, targets);
 	}
+	for (uint32_t i = 0; i < t->eval.n; i++)
+		order[i] = i;
+	largest_of(t, &t->eval, order, t->eval.n, tokens, targets);
 	free(order);
+}
+
+/* The best weights are kept beside those that are trained. */
+static bool keeps_best(const struct training *t)
+{
+	return t->eval.n > 0 && t->plan.best != BEST_LAST;
 }
 
 struct needs {
 	double here;            /* the process as it is, the model's file, the products' room */
-	double weights;         /* with gradients and moments */
+	double weights;         /* with gradients and moments, and the best ones */
 	double tokens;          /* the forward and backward pass */
 };
 
@@ -87,7 +103,7 @@ static struct needs needs_of(struct training *t, int tokens, int targets, int ag
 	return (struct needs){
 		.here = (double)memory_used() + (double)t->model->gguf->file.size +
 		    (double)PACKED * pool_threads(t->pool),
-		.weights = 4.0 * sizeof(float) * (double)n,
+		.weights = (keeps_best(t) ? 5.0 : 4.0) * sizeof(float) * (double)n,
 		.tokens = (double)trainer_bytes(t->trainer, tokens, targets, true),
 	};
 }
@@ -149,6 +165,9 @@ void training_memory_open(struct training *t)
 	if (!c->quiet)
 		say(t, &needs, tokens, again);
 	trainer_weights(t->trainer, &n);
+	if (keeps_best(t) && !(t->best = mem_try(n, sizeof *t->best)))
+		cli_die(c, EXIT_NOTHING, "not enough memory for the best weights (%.1f GiB)",
+		    (double)n * sizeof *t->best / (1 << 30));
 	if (trainer_load(t->trainer, &err) != 0 ||
 	    trainer_reserve(t->trainer, tokens, targets, true, &err) != 0 || adamw_init(&t->adamw, n, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);

@@ -64,6 +64,23 @@ static const char *read_completion(const struct record *r, const char *key, stru
 	return m[0].content;
 }
 
+const char *example_role_name(enum example_role role)
+{
+	static const char *const names[EXAMPLE_ROLES] = { "", "actor", "judge" };
+
+	return names[role];
+}
+
+static enum example_role role_of(const struct record *r)
+{
+	const cJSON *role = cJSON_GetObjectItemCaseSensitive(r->json, "role");
+
+	for (int i = ROLE_NONE + 1; cJSON_IsString(role) && i < EXAMPLE_ROLES; i++)
+		if (strcmp(role->valuestring, example_role_name((enum example_role)i)) == 0)
+			return (enum example_role)i;
+	return ROLE_NONE;
+}
+
 static int add(struct examples *e, const struct record *r, const struct model *model,
     const struct message *prompt, int nprompt, const char *const completion[2], struct err *err)
 {
@@ -86,6 +103,7 @@ static int add(struct examples *e, const struct record *r, const struct model *m
 	}
 	x.prompt = (int)before;
 	x.id = mem_strdup(r->id);
+	x.role = role_of(r);
 	x.ids = ids.v;
 	if ((e->n & (e->n - 1)) == 0)
 		e->v = mem_grow(e->v, e->n ? 2 * (size_t)e->n : 1, sizeof *e->v);
@@ -201,4 +219,18 @@ uint32_t examples_pack(const struct examples *e, const uint32_t *which, uint32_t
 			break;
 	}
 	return i;
+}
+
+uint32_t examples_micro(const struct examples *e, const uint32_t *which, uint32_t n, int limit, int micro)
+{
+	return examples_pack(e, which, micro > 0 && (uint32_t)micro < n ? (uint32_t)micro : n, limit);
+}
+
+bool examples_mixed(const struct examples *e)
+{
+	bool there[EXAMPLE_ROLES] = { false };
+
+	for (uint32_t i = 0; i < e->n; i++)
+		there[e->v[i].role] = true;
+	return there[ROLE_ACTOR] && there[ROLE_JUDGE];
 }

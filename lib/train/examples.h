@@ -6,6 +6,7 @@
 #ifndef MR_TRAIN_EXAMPLES_H
 #define MR_TRAIN_EXAMPLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -13,12 +14,17 @@
 #include "record/record.h"
 #include "train/train.h"
 
+/* What a pair is of, by the record's "role". */
+enum example_role { ROLE_NONE, ROLE_ACTOR, ROLE_JUDGE, EXAMPLE_ROLES };
+const char *example_role_name(enum example_role role);  /* "", "actor", "judge" */
+
 /* A prompt and one or two completions of it. */
 struct example {
 	char *id;
 	int32_t *ids;           /* the prompt, then completion[0], then completion[1] */
 	int prompt;             /* tokens */
 	int completion[2];      /* tokens; [1] is 0 for a demonstration */
+	enum example_role role;
 };
 
 struct examples {
@@ -48,5 +54,10 @@ int example_segments(const struct example *e, struct segment *s, int first);
 /* How many of v[which[0]], v[which[1]] … have together at most limit tokens:
  * what goes through the model side by side. At least 1, at most n. */
 uint32_t examples_pack(const struct examples *e, const uint32_t *which, uint32_t n, int limit);
+/* The same with at most micro of them; 0: no bound. */
+uint32_t examples_micro(const struct examples *e, const uint32_t *which, uint32_t n, int limit, int micro);
+
+/* Whether there are both actor's and judge's pairs. */
+bool examples_mixed(const struct examples *e);
 
 #endif

@@ -2,14 +2,19 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
 #include "record/json.h"
+#include "train/ranks.h"
+
+enum { NORMS_FIRST = 5 };       /* steps before a norm can be told from the others */
 
 struct run {
 	const struct train_plan *plan;
 	const struct train_task *task;
+	struct train_state *state;
 	struct trainer *t;
 	struct pool *pool;
 	struct adamw *adamw;
@@ -19,14 +24,24 @@ struct run {
 	struct train_log log;
 };
 
-static uint32_t steps_an_epoch(const struct train_plan *p, uint32_t examples)
+int train_best_by_name(const char *name)
 {
-	return (examples + (uint32_t)p->batch - 1) / (uint32_t)p->batch;
+	static const char *const names[] = { "loss", "accuracy", "margin", "last" };
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(name, names[i]) == 0)
+			return i;
+	return -1;
+}
+
+uint64_t train_epoch_steps(const struct train_plan *p, uint32_t examples)
+{
+	return (examples + (uint64_t)p->batch - 1) / (uint64_t)p->batch;
 }
 
 uint64_t train_steps(const struct train_plan *p, uint32_t examples)
 {
-	return (uint64_t)p->epochs * steps_an_epoch(p, examples);
+	return (uint64_t)p->epochs * train_epoch_steps(p, examples);
 }
 
 void train_order(const struct train_plan *p, int epoch, uint32_t *order, uint32_t n)
@@ -40,17 +55,31 @@ void train_order(const struct train_plan *p, int epoch, uint32_t *order, uint32_
 }
 
 /* "…: a, b, c, …" */
-static int not_finite(const struct run *r, const uint32_t *which, uint32_t n, struct err *err)
+static int bad_gradient(const struct run *r, double norm, const uint32_t *which, uint32_t n, struct err *err)
 {
+	unsigned long long step = r->log.step;
 	struct buf ids = { 0 };
+	const char *s = n == 1 ? "" : "s";
 	int rc;
 
 	for (uint32_t i = 0; i < n && ids.len < 200; i++)
 		buf_printf(&ids, "%s%.64s", i ? ", " : "", r->task->examples->v[which[i]].id);
-	rc = err_set(err, "the gradient of step %llu is not finite; its %u record%s: %s",
-	    (unsigned long long)r->log.step, n, n == 1 ? "" : "s", ids.data);
+	if (isfinite(norm))
+		rc = err_set(err, "step %llu explodes: its gradient's norm is %.3g, the mean of those before %.3g; "
+		    "its %u record%s: %s", step, norm, r->state->norms / (double)r->state->step, n, s, ids.data);
+	else
+		rc = err_set(err, "the gradient of step %llu is not finite; its %u record%s: %s", step, n, s,
+		    ids.data);
 	buf_free(&ids);
 	return rc;
+}
+
+static bool good_norm(const struct run *r, double norm)
+{
+	double before = r->state->norms / (double)r->state->step;
+
+	return isfinite(norm) && (r->plan->explode <= 0 || r->state->step < NORMS_FIRST ||
+	    norm <= r->plan->explode * before);
 }
 
 static void member(struct buf *b, const char *name, double value)
@@ -59,62 +88,132 @@ static void member(struct buf *b, const char *name, double value)
 	json_number(b, value);
 }
 
-static void write_line(struct run *r, double norm)
+static void start_line(struct run *r, const char *loss)
 {
 	struct train_log *log = &r->log;
 
 	buf_reset(&log->line);
 	buf_printf(&log->line, "{\"step\":%llu", (unsigned long long)log->step);
-	member(&log->line, "epoch", (double)log->step / steps_an_epoch(r->plan, r->task->examples->n));
-	member(&log->line, "loss", log->loss);
+	member(&log->line, "epoch", (double)log->step /
+	    (double)train_epoch_steps(r->plan, r->task->examples->n));
+	member(&log->line, loss, log->loss);
 	buf_add(&log->line, log->members.data, log->members.len);
-	member(&log->line, "grad_norm", norm);
-	member(&log->line, "learning_rate", r->adamw->lr);
-	buf_adds(&log->line, "}\n");
+}
+
+static void write_line(struct run *r, double norm)
+{
+	struct buf *line = &r->log.line;
+
+	start_line(r, "loss");
+	buf_printf(line, ",\"num_tokens\":%llu", (unsigned long long)r->log.tokens);
+	member(line, "grad_norm", norm);
+	member(line, "learning_rate", r->adamw->lr);
+	buf_adds(line, "}\n");
 }
 
 static int step(struct run *r, const uint32_t *which, uint32_t n, struct err *err)
 {
 	const struct train_plan *p = r->plan;
 	struct train_log *log = &r->log;
+	struct train_state *s = r->state;
 	double norm;
 
-	r->adamw->lr = p->lr * schedule_factor(p->schedule, log->step, (uint64_t)p->warmup, log->steps);
-	log->step++;
+	r->adamw->lr = p->lr * schedule_factor(p->schedule, s->step, (uint64_t)p->warmup, log->steps);
+	log->step = s->step + 1;
+	log->tokens = s->tokens;
 	for (uint32_t i = 0; i < n; i++)
 		log->tokens += (uint64_t)example_tokens(&r->task->examples->v[which[i]]);
 	trainer_zero_grads(r->t);
 	buf_reset(&log->members);
+	log->eval = false;
 	if (r->task->batch(r->task->self, r->t, which, n, log, err) != 0)
 		return -1;
+	ranks_sum_floats(trainer_grads(r->t), r->n);
 	norm = grad_norm(r->pool, trainer_grads(r->t), r->n);
-	if (!isfinite(norm))
-		return not_finite(r, which, n, err);
+	if (!good_norm(r, norm))
+		return bad_gradient(r, norm, which, n, err);
 	adamw_step(r->adamw, r->pool, r->w, trainer_grads(r->t), grad_clip(norm, p->max_grad_norm));
+	if (s->step == 0)
+		s->first_loss = log->loss;
+	s->last_loss = log->loss;
+	s->norms += norm;
+	s->step = log->step;
+	s->tokens = log->tokens;
 	write_line(r, norm);
 	return r->task->logged(r->task->owner, log, err);
 }
 
-static int epochs(struct run *r, struct err *err)
+static bool better(enum train_best by, const struct train_score *a, const struct train_score *b)
+{
+	return by == BEST_LOSS ? a->loss < b->loss : by == BEST_ACCURACY ? a->accuracy > b->accuracy :
+	    a->margin > b->margin;
+}
+
+static int evaluate(struct run *r, struct err *err)
+{
+	struct train_state *s = r->state;
+	struct train_score score;
+
+	buf_reset(&r->log.members);
+	r->log.eval = true;
+	if (r->task->evaluate(r->task->self, r->t, &r->log, &score, err) != 0)
+		return -1;
+	start_line(r, "eval_loss");
+	buf_adds(&r->log.line, "}\n");
+	if (r->plan->best == BEST_LAST || s->best_step == 0 || better(r->plan->best, &score, &s->best)) {
+		s->best_step = s->step;
+		s->best = score;
+		s->since = 0;
+		if (r->task->best)
+			memcpy(r->task->best, r->w, r->n * sizeof *r->w);
+	} else {
+		s->since++;
+	}
+	s->ended = r->plan->patience > 0 && s->since >= (uint64_t)r->plan->patience;
+	return r->task->logged(r->task->owner, &r->log, err);
+}
+
+static bool eval_due(const struct run *r)
+{
+	uint64_t every = r->plan->eval_every > 0 ? (uint64_t)r->plan->eval_every :
+	    train_epoch_steps(r->plan, r->task->examples->n);
+
+	return r->task->evaluate && (r->state->step % every == 0 || r->state->step == r->log.steps);
+}
+
+static int steps(struct run *r, struct err *err)
 {
 	uint32_t n = r->task->examples->n, batch = (uint32_t)r->plan->batch;
+	uint64_t an_epoch = train_epoch_steps(r->plan, n), ordered = UINT64_MAX;
+	const struct train_task *task = r->task;
 
-	for (int epoch = 0; epoch < r->plan->epochs; epoch++) {
-		train_order(r->plan, epoch, r->order, n);
-		for (uint32_t i = 0; i < n; i += batch) {
-			if (r->task->stopping(r->task->owner))
-				return 1;
-			if (step(r, r->order + i, n - i < batch ? n - i : batch, err) != 0)
-				return -1;
-		}
+	while (r->state->step < r->log.steps && !r->state->ended) {
+		uint64_t epoch = r->state->step / an_epoch;
+		uint32_t i = (uint32_t)(r->state->step % an_epoch) * batch;
+
+		if (epoch != ordered)
+			train_order(r->plan, (int)epoch, r->order, n);
+		ordered = epoch;
+		if (ranks_any(task->stopping(task->owner)))
+			return 1;
+		if (step(r, r->order + i, n - i < batch ? n - i : batch, err) != 0)
+			return -1;
+		if (eval_due(r) && evaluate(r, err) != 0)
+			return -1;
+		if (ranks_agree(task->stepped ? task->stepped(task->owner, r->state, err) : 0, err) != 0)
+			return -1;
 	}
+	if (task->best && r->state->best_step)
+		memcpy(r->w, task->best, r->n * sizeof *r->w);
 	return 0;
 }
 
 int train_run(const struct train_plan *p, struct trainer *t, struct pool *pool, struct adamw *a,
     const struct train_task *task, struct err *err)
 {
-	struct run r = { .plan = p, .task = task, .t = t, .pool = pool, .adamw = a };
+	struct train_state fresh = { 0 };
+	struct run r = { .plan = p, .task = task, .t = t, .pool = pool, .adamw = a,
+	    .state = task->state ? task->state : &fresh };
 	int rc;
 
 	r.w = trainer_weights(t, &r.n);
@@ -125,7 +224,7 @@ int train_run(const struct train_plan *p, struct trainer *t, struct pool *pool, 
 	a->decayed = trainer_matrices(t);
 	r.order = mem_zalloc(task->examples->n + (size_t)1, sizeof *r.order);
 	r.log.steps = train_steps(p, task->examples->n);
-	rc = epochs(&r, err);
+	rc = steps(&r, err);
 	buf_free(&r.log.line);
 	buf_free(&r.log.members);
 	free(r.order);

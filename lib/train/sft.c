@@ -5,11 +5,16 @@
 
 #include "base/mem.h"
 #include "record/json.h"
+#include "train/ranks.h"
 
-/* Demonstrations side by side, forward and backward: their part of the mean
- * over tokens. */
+struct totals {
+	double loss, correct;   /* the loss is a mean over tokens */
+};
+
+/* Demonstrations side by side, forward, and backward where train is true:
+ * their part of the mean over tokens. */
 static int add_demos(const struct examples *demos, struct trainer *t, const uint32_t *which, uint32_t k,
-    double tokens, double *loss, double *correct, struct err *err)
+    double tokens, bool train, struct totals *sum, struct err *err)
 {
 	struct segment *s = mem_zalloc(2 * (size_t)k, sizeof *s);
 	double *logps = mem_zalloc(2 * (size_t)k, sizeof *logps);
@@ -17,17 +22,17 @@ static int add_demos(const struct examples *demos, struct trainer *t, const uint
 
 	for (uint32_t i = 0; i < k; i++)
 		example_segments(&demos->v[which[i]], s + 2 * i, (int)(2 * i));
-	rc = trainer_forward(t, s, (int)(2 * k), true, logps, right, err);
+	rc = trainer_forward(t, s, (int)(2 * k), train, logps, right, err);
 	for (uint32_t i = 0; rc == 0 && i < k; i++) {
 		double *logp = &logps[2 * i + 1];
 
 		if (!isfinite(*logp))
 			rc = err_set(err, "the loss of record %.100s is not finite", demos->v[which[i]].id);
-		*loss -= *logp / tokens;
-		*correct += right[2 * i + 1];
+		sum->loss -= *logp / tokens;
+		sum->correct += right[2 * i + 1];
 		*logp = -1 / tokens;    /* now the slope */
 	}
-	if (rc == 0)
+	if (rc == 0 && train)
 		rc = trainer_backward(t, logps, err);
 	free(s);
 	free(logps);
@@ -35,22 +40,54 @@ static int add_demos(const struct examples *demos, struct trainer *t, const uint
 	return rc;
 }
 
+/* A batch, each rank its share of it. */
+static int go_through(const struct sft_run *r, const struct examples *demos, struct trainer *t,
+    const uint32_t *which, uint32_t n, bool train, const char *prefix, struct train_log *log,
+    double *accuracy, struct err *err)
+{
+	struct totals sum = { 0 };
+	double tokens = 0;
+	uint32_t from, to;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		tokens += demos->v[which[i]].completion[0];
+	ranks_share(n, &from, &to);
+	for (uint32_t k; rc == 0 && from < to; from += k) {
+		k = examples_micro(demos, which + from, to - from, r->pack, r->micro);
+		rc = add_demos(demos, t, which + from, k, tokens, train, &sum, err);
+	}
+	if (ranks_agree(rc, err) != 0)
+		return -1;
+	ranks_sum(&sum.loss, 2);
+	log->loss = sum.loss;
+	*accuracy = sum.correct / tokens;
+	buf_printf(&log->members, ",\"%smean_token_accuracy\":", prefix);
+	json_number(&log->members, *accuracy);
+	return 0;
+}
+
 int sft_batch(void *self, struct trainer *t, const uint32_t *which, uint32_t n, struct train_log *log,
     struct err *err)
 {
 	const struct sft_run *r = self;
-	double tokens = 0, correct = 0;
+	double accuracy;
+
+	return go_through(r, r->demos, t, which, n, true, "", log, &accuracy, err);
+}
+
+int sft_evaluate(void *self, struct trainer *t, struct train_log *log, struct train_score *score,
+    struct err *err)
+{
+	const struct sft_run *r = self;
+	uint32_t n = r->eval->n, *which = mem_zalloc(n + (size_t)1, sizeof *which);
+	int rc;
 
 	for (uint32_t i = 0; i < n; i++)
-		tokens += r->demos->v[which[i]].completion[0];
-	log->loss = 0;
-	for (uint32_t i = 0, k; i < n; i += k) {
-		k = examples_pack(r->demos, which + i, n - i, r->pack);
-		if (add_demos(r->demos, t, which + i, k, tokens, &log->loss, &correct, err) != 0)
-			return -1;
-	}
-	buf_adds(&log->members, ",\"mean_token_accuracy\":");
-	json_number(&log->members, correct / tokens);
-	buf_printf(&log->members, ",\"num_tokens\":%llu", (unsigned long long)log->tokens);
-	return 0;
+		which[i] = i;
+	*score = (struct train_score){ 0 };
+	rc = go_through(r, r->eval, t, which, n, false, "eval_", log, &score->accuracy, err);
+	score->loss = log->loss;
+	free(which);
+	return rc;
 }

@@ -10,11 +10,13 @@
 
 struct sft_run {
 	const struct examples *demos;
-	int pack;               /* tokens at once; see loop.h */
+	int pack, micro;                /* tokens and demonstrations at once; see loop.h */
+	const struct examples *eval;    /* NULL, or the validation set */
 };
 
-/* self: a struct sft_run. TRL's names in the log: mean_token_accuracy,
- * num_tokens (gone through since the start). */
+/* self: a struct sft_run. TRL's name in the log: mean_token_accuracy. The
+ * validation set's margin is 0. */
 train_batch sft_batch;
+train_evaluate sft_evaluate;
 
 #endif

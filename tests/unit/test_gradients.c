@@ -67,8 +67,10 @@ static void make_examples(int vocab)
 	for (int i = 0; i < EXAMPLES; i++) {
 		for (int j = 0; j < 32; j++)
 			room[i][j] = (int32_t)rng_below(&r, (uint64_t)(32 * i + j), (uint64_t)vocab);
-		pairs[i] = (struct example){ id, room[i], sizes[i][0], { sizes[i][1], sizes[i][2] } };
-		demos[i] = (struct example){ id, room[i], sizes[i][0], { sizes[i][1], 0 } };
+		pairs[i] = (struct example){ .id = id, .ids = room[i], .prompt = sizes[i][0],
+			.completion = { sizes[i][1], sizes[i][2] } };
+		demos[i] = (struct example){ .id = id, .ids = room[i], .prompt = sizes[i][0],
+			.completion = { sizes[i][1], 0 } };
 	}
 }
 
@@ -134,7 +136,7 @@ static int dpo_of(struct fixture *f, int pack, struct err *err)
 static int sft_of(struct fixture *f, int pack, struct err *err)
 {
 	struct train_log log = { 0 };
-	struct sft_run run = { &all_demos, pack };
+	struct sft_run run = { .demos = &all_demos, .pack = pack };
 	int rc = sft_batch(&run, f->t, which, EXAMPLES, &log, err);
 
 	last_loss = log.loss;

@@ -142,6 +142,57 @@ static void dpo_losses(void)
 	}
 }
 
+/* log p - log p0 is 3 over 6 tokens for chosen, -1 over 4 for rejected. */
+static void other_losses_by_hand(void)
+{
+	static const double logp[2] = { -7, -13 }, ref[2] = { -10, -12 };
+	static const int tokens[2] = { 6, 4 };
+	struct dpo d;
+
+	/* ratios a token 0.5 and -0.25: (0.75 - 1 / 0.4)^2 = 1.75^2 */
+	d = dpo_pair(&(struct dpo_settings){ .form = DPO_IPO, .beta = 0.2 }, logp, ref, tokens);
+	CHECK_NEAR(d.loss, 3.0625, 1e-14);
+	CHECK_NEAR(d.reward_chosen, 0.1, 1e-15);
+	CHECK_NEAR(d.reward_rejected, -0.05, 1e-15);
+	CHECK_NEAR(d.d_chosen, -2 * 1.75 / 6, 1e-14);
+	CHECK_NEAR(d.d_rejected, 2 * 1.75 / 4, 1e-14);
+	/* beta 2: a margin of 1.5, log(1 + exp(-1.5)) */
+	d = dpo_pair(&(struct dpo_settings){ .form = DPO_NORM_SIGMOID, .beta = 2 }, logp, ref, tokens);
+	CHECK_NEAR(d.loss, 0.20141327798275246, 1e-14);
+	CHECK_NEAR(d.reward_chosen, 1, 1e-15);
+	/* a margin of 0.4, smoothed by a tenth: 0.9 log(1 + exp(-0.4)) + 0.1 log(1 + exp(0.4)) */
+	d = dpo_pair(&(struct dpo_settings){ .form = DPO_SIGMOID, .beta = 0.1, .label_smoothing = 0.1 }, logp, ref,
+	    tokens);
+	CHECK_NEAR(d.loss, 0.5130152523999526 + 0.1 * 0.4, 1e-14);
+}
+
+static void slopes_of_all_losses_are_their_differences(void)
+{
+	static const double ratios[][2] = { { 0, 0 }, { 3, -1 }, { -20, 5 }, { 40, -300 }, { -0.1, 0.2 } };
+	static const double ref[2] = { -10, -12 }, e = 1e-5;
+	static const int tokens[2] = { 6, 4 };
+
+	for (int k = 0; k < 6; k++) {
+		struct dpo_settings s = { (enum dpo_form)(k / 2), 0.3, k % 2 && k / 2 != DPO_IPO ? 0.2 : 0, 0 };
+
+		for (size_t i = 0; i < sizeof ratios / sizeof *ratios; i++) {
+			double at[2] = { ref[0] + ratios[i][0], ref[1] + ratios[i][1] };
+			struct dpo d = dpo_pair(&s, at, ref, tokens);
+
+			for (int side = 0; side < 2; side++) {
+				double up[2] = { at[0], at[1] }, down[2] = { at[0], at[1] };
+
+				up[side] += e;
+				down[side] -= e;
+				CHECK_NEAR(side ? d.d_rejected : d.d_chosen,
+				    (dpo_pair(&s, up, ref, tokens).loss - dpo_pair(&s, down, ref, tokens).loss) / (2 * e), 1e-5);
+			}
+		}
+	}
+	CHECK(dpo_form_by_name("ipo") == DPO_IPO && dpo_form_by_name("norm-sigmoid") == DPO_NORM_SIGMOID);
+	CHECK(dpo_form_by_name("sigmoid") == DPO_SIGMOID && dpo_form_by_name("hinge") == -1);
+}
+
 int main(void)
 {
 	TEST(adamw_follows_the_formula);
@@ -149,5 +200,7 @@ int main(void)
 	TEST(norms_and_clipping);
 	TEST(schedules_are_those_of_transformers);
 	TEST(dpo_losses);
+	TEST(other_losses_by_hand);
+	TEST(slopes_of_all_losses_are_their_differences);
 	return tests_done();
 }
