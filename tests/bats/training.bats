@@ -192,9 +192,10 @@ undisturbed() {
 	[ "$(ls dir)" = reference.jsonl ]
 }
 
-@test "killed behind each step in turn" {
+# killed_behind_each_step OPTION...: what the run ends with is the same.
+killed_behind_each_step() {
 	pairs 0 6 >in.jsonl
-	local run=(--batch 2 --epochs 2 --lr 1e-3 in.jsonl) step
+	local run=(--batch 2 --epochs 2 --lr 1e-3 "$@" in.jsonl) step
 	undisturbed "${run[@]}"
 	mkfifo log
 	for step in 1 2 3 4 5; do
@@ -209,6 +210,14 @@ undisturbed() {
 			cmp out.gguf whole.gguf
 		fi
 	done
+}
+
+@test "killed behind each step in turn" {
+	killed_behind_each_step
+}
+
+@test "killed behind each step in turn, with adapters" {
+	killed_behind_each_step --lora-rank 4 --eval in.jsonl --eval-every 2
 }
 
 @test "mr-sft goes on from a checkpoint too; a signal leaves one" {
