@@ -53,6 +53,15 @@ judged() {
 			{text: "Red, or not.", judgments: [1, null, 4, 5 | judgment(.)], score: 3.3333333333333335, score_var: 2.8888888888888893, score_n: 3}]}'
 }
 
+# pairs N, pairs FROM TO [ROLE]: preference pairs as mr-pairs writes them.
+pairs() {
+	[ $# -gt 1 ] || set -- 0 "$1"
+	jq -nc --argjson from "$1" --argjson to "$2" --arg role "${3:-actor}" 'range($from; $to) | {id: "p\(.)", role: $role,
+		prompt: [{role: "user", content: "Say something about the number \(.)."}],
+		chosen: [{role: "assistant", content: "The number \(.) is good, and so is the answer."}],
+		rejected: [{role: "assistant", content: "No, \(.), never. Ask me again on another day, or do not."}]}'
+}
+
 # all FILE FILTER: jq's filter is true for each record of the file, of which
 # there is at least one.
 all() {

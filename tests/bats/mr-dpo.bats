@@ -3,14 +3,6 @@
 
 load helper
 
-# pairs N: N preference pairs as mr-pairs writes them.
-pairs() {
-	jq -nc --argjson n "$1" 'range($n) | {id: "p\(.)", role: "actor",
-		prompt: [{role: "user", content: "Say something about the number \(.)."}],
-		chosen: [{role: "assistant", content: "The number \(.) is good, and so is the answer."}],
-		rejected: [{role: "assistant", content: "No, \(.), never. Ask me again on another day, or do not."}]}'
-}
-
 dpo() {
 	mr-dpo -q -o out.gguf "$@"
 }

@@ -3,14 +3,6 @@
 
 load helper
 
-# pairs FROM TO [ROLE]: preference pairs.
-pairs() {
-	jq -nc --argjson from "$1" --argjson to "$2" --arg role "${3:-actor}" 'range($from; $to) | {id: "p\(.)", role: $role,
-		prompt: [{role: "user", content: "Say something about the number \(.)."}],
-		chosen: [{role: "assistant", content: "The number \(.) is good, and so is the answer."}],
-		rejected: [{role: "assistant", content: "No, \(.), never. Ask me again on another day, or do not."}]}'
-}
-
 dpo() {
 	mr-dpo -q -o out.gguf "$@"
 }

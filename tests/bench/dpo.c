@@ -68,9 +68,11 @@ int main(void)
 		flops += trainer_flops(t, example_tokens(&pairs[i]), example_targets(&pairs[i]));
 	peak = sgemm_peak(pool, &peak_cpu);
 	for (int i = 0; i < 4; i++) {   /* the first is the warm-up, also of the reference */
+		double again = sgemm_peak(pool, &peak_cpu);
 		double start = now_seconds(), cpu = cpu_seconds(), stepped;
 		struct trainer_seconds before = trainer_seconds(t), after;
 
+		peak = again > peak ? again : peak;
 		trainer_zero_grads(t);
 		if ((i ? dpo_batch(&run, t, which, e.n, &log, &err) : dpo_reference(&run, t, which, e.n, &err)) != 0)
 			return 1;
