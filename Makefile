@@ -48,10 +48,10 @@ BENCHES := $(BENCH_SRC:tests/bench/%.c=$(B)/bench/%)
 SUBMAKE = +$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 SANITIZE       = -fsanitize=address,undefined -fno-sanitize-recover=undefined
-ASAN_VARIABLES = B='$(B)/asan' CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE)'
-TSAN_VARIABLES = B='$(B)/tsan' CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-fsanitize=thread'
+ASAN_VARIABLES = B='$(B)/asan' OPTIMISE=-O1 CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' LDFLAGS='$(SANITIZE)'
+TSAN_VARIABLES = B='$(B)/tsan' OPTIMISE=-O1 CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-fsanitize=thread'
 TSAN_TESTS     = base matmul engine llm
-FUZZ_VARIABLES = B='$(B)/clang-fuzz' CC=clang LDFLAGS='-fsanitize=address,undefined' \
+FUZZ_VARIABLES = B='$(B)/clang-fuzz' OPTIMISE=-O1 CC=clang LDFLAGS='-fsanitize=address,undefined' \
 	CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
 FUZZ_SECONDS   = 30
 
@@ -59,13 +59,14 @@ all: $(TOOLS)   ## the tools, in build/bin (the default)
 
 # The products' kernels: one source, compiled once for each instruction set;
 # the one that this CPU has is chosen at run time.
-$(B)/lib/model/kernels/%_portable.o: ISA = -O3
-$(B)/lib/model/ops.o: ISA = -O3
+OPTIMISE = -O3
+$(B)/lib/model/kernels/%_portable.o: ISA = $(OPTIMISE)
+$(B)/lib/model/ops.o: ISA = $(OPTIMISE)
 ifeq ($(shell uname -m),x86_64)
-$(B)/lib/model/kernels/%_avx2.o:   ISA = -O3 -mavx2 -mfma -mf16c
+$(B)/lib/model/kernels/%_avx2.o:   ISA = $(OPTIMISE) -mavx2 -mfma -mf16c
 AVX512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
-$(B)/lib/model/kernels/%_avx512.o: ISA = -O3 $(AVX512)
-$(B)/lib/model/kernels/%_avx512vnni.o: ISA = -O3 $(AVX512) -mavx512vnni
+$(B)/lib/model/kernels/%_avx512.o: ISA = $(OPTIMISE) $(AVX512)
+$(B)/lib/model/kernels/%_avx512vnni.o: ISA = $(OPTIMISE) $(AVX512) -mavx512vnni
 endif
 
 $(B)/%.o: %.c

@@ -327,55 +327,52 @@ INLINE void rows_q6_k(struct weights *b, const struct x_rows *one, size_t n)
 	}
 }
 
-/* n columns of the panel's rows; one: as above. */
-INLINE void rows(struct weights *b, const struct x_rows *one, enum tensor_type type, size_t n)
-{
-	switch (type) {
-	case TENSOR_Q4_0:
-		rows_q4(b, one, n, false);
-		break;
-	case TENSOR_Q4_1:
-		rows_q4(b, one, n, true);
-		break;
-	case TENSOR_Q5_0:
-		rows_q5(b, one, n, false);
-		break;
-	case TENSOR_Q5_1:
-		rows_q5(b, one, n, true);
-		break;
-	case TENSOR_Q8_0:
-		rows_q8_0(b, one, n);
-		break;
-	case TENSOR_Q4_K:
-		rows_k(b, one, n, false);
-		break;
-	case TENSOR_Q5_K:
-		rows_k(b, one, n, true);
-		break;
-	default:
-		rows_q6_k(b, one, n);
+/* n columns of the panel's rows, unpacked into the buffer and, below, times
+ * the one row of x. */
+#define ROWS(name, call, call_one) \
+	static __attribute__((noinline)) void int_unpack_##name(struct weights *b, size_t n) \
+	{ \
+		call; \
+	} \
+	static __attribute__((noinline)) void int_multiply_##name(struct weights *b, const struct x_rows *x, size_t n) \
+	{ \
+		call_one; \
 	}
-}
+ROWS(q4_0, rows_q4(b, NULL, n, false), rows_q4(b, x, n, false))
+ROWS(q4_1, rows_q4(b, NULL, n, true), rows_q4(b, x, n, true))
+ROWS(q5_0, rows_q5(b, NULL, n, false), rows_q5(b, x, n, false))
+ROWS(q5_1, rows_q5(b, NULL, n, true), rows_q5(b, x, n, true))
+ROWS(q8_0, rows_q8_0(b, NULL, n), rows_q8_0(b, x, n))
+ROWS(q4_k, rows_k(b, NULL, n, false), rows_k(b, x, n, false))
+ROWS(q5_k, rows_k(b, NULL, n, true), rows_k(b, x, n, true))
+ROWS(q6_k, rows_q6_k(b, NULL, n), rows_q6_k(b, x, n))
 
-static void unpack_rows(struct weights *b, enum tensor_type type, size_t n)
-{
-	rows(b, NULL, type, n);
-}
-
-static void multiply_one(struct weights *b, enum tensor_type type, const struct x_rows *x, size_t n)
-{
-	rows(b, x, type, n);
-}
+static const struct int_type {
+	void (*unpack)(struct weights *b, size_t n);
+	void (*multiply)(struct weights *b, const struct x_rows *x, size_t n);
+	int groups;             /* of four columns, that have a scale */
+	bool min;
+} int_types[] = {
+	[TENSOR_Q4_0] = { int_unpack_q4_0, int_multiply_q4_0, 8, false },
+	[TENSOR_Q4_1] = { int_unpack_q4_1, int_multiply_q4_1, 8, true },
+	[TENSOR_Q5_0] = { int_unpack_q5_0, int_multiply_q5_0, 8, false },
+	[TENSOR_Q5_1] = { int_unpack_q5_1, int_multiply_q5_1, 8, true },
+	[TENSOR_Q8_0] = { int_unpack_q8_0, int_multiply_q8_0, 8, false },
+	[TENSOR_Q4_K] = { int_unpack_q4_k, int_multiply_q4_k, 8, true },
+	[TENSOR_Q5_K] = { int_unpack_q5_k, int_multiply_q5_k, 8, true },
+	[TENSOR_Q6_K] = { int_unpack_q6_k, int_multiply_q6_k, 4, false },
+};
 
 /* tm rows of x times blocks of 32 columns; groups of four columns have a
  * scale of their own (8, or 4 in Q6_K). */
-INLINE void int_tile(const int tm, const int groups, const bool min, const struct x_rows *x,
+INLINE void int_tile(const int tm, const int groups, const bool min, const struct x_rows *rows,
     const struct weights *b, int blocks)
 {
+	const struct x_rows x = *rows;  /* which no store into acc can change */
 	const int16_t *w = b->w;
 	const float *scale = b->scale[0];
 	for (int block = 0; block < blocks; block++) {
-		const int16_t *q = x->q + block * 32;
+		const int16_t *q = x.q + block * 32;
 		for (int h = 0; h < 8; h += groups) {
 			ivec s[INT_TILE * ROW_VECS];
 			UNROLL
@@ -388,7 +385,7 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 					memcpy(&v[j], w + j * HALF, sizeof v[j]);
 				UNROLL
 				for (int i = 0; i < tm; i++) {
-					const hvec a = h_pair(q + (size_t)i * x->ldq);
+					const hvec a = h_pair(q + (size_t)i * x.ldq);
 					UNROLL
 					for (int j = 0; j < ROW_VECS; j++)
 						s[i * ROW_VECS + j] = h_madd(a, v[j], s[i * ROW_VECS + j]);
@@ -396,11 +393,11 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 			}
 			UNROLL
 			for (int i = 0; i < tm; i++) {
-				const size_t at = (size_t)i * x->lds + (size_t)block;
-				const vec d = v_set1(x->scale[at]), sum = v_set1(min ? x->sum[at] : 0);
+				const size_t at = (size_t)i * x.lds + (size_t)block;
+				const vec d = v_set1(x.scale[at]), sum = v_set1(min ? x.sum[at] : 0);
 				UNROLL
 				for (int j = 0; j < ROW_VECS; j++) {
-					float *y = x->acc + i * PANEL + j * LANES;
+					float *y = x.acc + i * PANEL + j * LANES;
 					vec a = v_fma(__builtin_convertvector(s[i * ROW_VECS + j], vec),
 					    v_load(scale + j * LANES) * d, v_load(y));
 					if (min)
@@ -413,43 +410,49 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 	}
 }
 
-INLINE void int_tile_of(const int tm, enum tensor_type type, const struct x_rows *x, const struct weights *b,
-    int blocks)
-{
-	if (type == TENSOR_Q6_K)
-		int_tile(tm, 4, false, x, b, blocks);
-	else if (type == TENSOR_Q4_1 || type == TENSOR_Q5_1 || type == TENSOR_Q4_K || type == TENSOR_Q5_K)
-		int_tile(tm, 8, true, x, b, blocks);
-	else
-		int_tile(tm, 8, false, x, b, blocks);
-}
-
-static void int_tiles(int tm, enum tensor_type type, const struct x_rows *x, const struct weights *b,
-    int blocks)
-{
-	switch (tm) {
-#define CASE(n) \
-	case n: \
-		int_tile_of(n, type, x, b, blocks); \
-		break;
-	CASE(1)
-	CASE(2)
-	CASE(3)
-	CASE(4)
+/* One function for each height of a tile and kind of type: compilers do not
+ * get on with all of them in one. */
+#define TILES(n) \
+	static __attribute__((noinline)) void int_tile_##n(int groups, bool min, const struct x_rows *x, \
+	    const struct weights *b, int blocks) \
+	{ \
+		if (groups == 4) \
+			int_tile(n, 4, false, x, b, blocks); \
+		else if (min) \
+			int_tile(n, 8, true, x, b, blocks); \
+		else \
+			int_tile(n, 8, false, x, b, blocks); \
+	}
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
 #if INT_TILE > 4
-	CASE(5)
-	CASE(6)
+TILES(5)
+TILES(6)
 #endif
 #if INT_TILE > 6
-	CASE(7)
-	CASE(8)
-	CASE(9)
-	CASE(10)
-	CASE(11)
-	CASE(12)
+TILES(7)
+TILES(8)
+TILES(9)
+TILES(10)
+TILES(11)
+TILES(12)
 #endif
-#undef CASE
-	}
+
+static void int_tiles(int tm, const struct int_type *type, const struct x_rows *x, const struct weights *b,
+    int blocks)
+{
+	static void (*const tile_of[])(int, bool, const struct x_rows *, const struct weights *, int) = {
+		NULL, int_tile_1, int_tile_2, int_tile_3, int_tile_4,
+#if INT_TILE > 4
+		int_tile_5, int_tile_6,
+#endif
+#if INT_TILE > 6
+		int_tile_7, int_tile_8, int_tile_9, int_tile_10, int_tile_11, int_tile_12,
+#endif
+	};
+	tile_of[tm](type->groups, type->min, x, b, blocks);
 }
 
 /* Where the matrix ends before the panel does: its rows' n bytes, and zeros. */
@@ -469,6 +472,7 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 	const size_t cols = (size_t)w->dims[0], len = tensor_block_len(w->type), size = tensor_block_size(w->type);
 	const size_t row_size = cols / len * size, blocks = cols / 32;
 	unsigned char spare[PANEL * MOST_BYTES];
+	const struct int_type *type = &int_types[w->type];
 	struct weights b;
 	b.ahead = (uintptr_t)w->data + (size_t)(row + PANEL) * row_size;
 	memset(acc, 0, (size_t)m * PANEL * sizeof(float));
@@ -479,7 +483,7 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 		if (rows < PANEL)
 			copy_rows(&b, spare, rows, n / len * size);
 		if (m > 1)
-			unpack_rows(&b, w->type, n);
+			type->unpack(&b, n);
 		/* tiles of equal height, or one row less */
 		for (int i = 0, left = (m + INT_TILE - 1) / INT_TILE, tm; left > 0; left--, i += tm) {
 			const size_t at = (size_t)(x0 + i), first = at * blocks + k / 32;
@@ -487,9 +491,9 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 				blocks, acc + i * PANEL };
 			tm = (m - i + left - 1) / left;
 			if (m > 1)
-				int_tiles(tm, w->type, &some, &b, (int)n / 32);
+				int_tiles(tm, type, &some, &b, (int)n / 32);
 			else
-				multiply_one(&b, w->type, &some, n);
+				type->multiply(&b, &some, n);
 		}
 	}
 	for (int i = 0; i < m; i++, y += ldy)
