@@ -41,15 +41,26 @@ static void add_id(struct buf *b, const char *key, int32_t id)
 		buf_printf(b, ",\n  \"%s\": %d", key, (int)id);
 }
 
+static bool gives_factors(const struct hf_rope *rope, double base, int n, const float *want)
+{
+	float *have = mem_zalloc((size_t)n, sizeof *have);
+	bool same = true;
+
+	hf_rope_factors(rope, base, n, have);
+	for (int i = 0; i < n; i++)
+		same = same && fabsf(have[i] - want[i]) <= 1e-4f * want[i];
+	free(have);
+	return same;
+}
+
 /* The file has the factors only; the settings that they come from are known
- * where they are Llama 3's. */
+ * where they are Llama 3's, or those with another original context, a power
+ * of two. */
 static int find_rope(const struct model *m, struct hf_rope *rope, struct err *err)
 {
 	const struct gguf_tensor *t = gguf_tensor(m->gguf, "rope_freqs.weight");
 	const int n = m->config.rope_dims / 2;
 	const float *want = t ? t->data : NULL;
-	float *have;
-	bool same = true;
 
 	*rope = (struct hf_rope){ 0, 1, 4, 8192 };
 	if (!t)
@@ -57,13 +68,12 @@ static int find_rope(const struct model *m, struct hf_rope *rope, struct err *er
 	for (int i = 0; i < n; i++)
 		if ((double)want[i] > rope->factor)
 			rope->factor = (double)want[i];
-	have = mem_zalloc((size_t)n, sizeof *have);
-	hf_rope_factors(rope, (double)m->config.rope_base, n, have);
-	for (int i = 0; i < n; i++)
-		same = same && fabsf(have[i] - want[i]) <= 1e-4f * want[i];
-	free(have);
-	return same ? 0 : err_set(err, "rope_freqs.weight is not what Llama 3's settings give; "
-	    "config.json cannot tell it");
+	if (gives_factors(rope, (double)m->config.rope_base, n, want))
+		return 0;
+	for (rope->original = 64; rope->original <= 1 << 20; rope->original *= 2)
+		if (gives_factors(rope, (double)m->config.rope_base, n, want))
+			return 0;
+	return err_set(err, "rope_freqs.weight is not what Llama 3's settings give; config.json cannot tell it");
 }
 
 static int write_config(const struct model *m, const struct hf_vocab *v, enum tensor_type type,

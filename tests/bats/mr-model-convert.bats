@@ -146,6 +146,10 @@ header() {
 	assert_failure
 	mr-model convert -q rope.gguf back/
 	diff <(jq -S . hf/config.json) <(jq -S . back/config.json)
+	jq '.rope_scaling.original_max_position_embeddings = 1024 | .rope_scaling.factor = 32.0' config >hf/config.json
+	mr-model convert -q hf shorter.gguf
+	mr-model convert -q shorter.gguf shorter/
+	jq -e '.rope_scaling | .original_max_position_embeddings == 1024 and .factor == 32' shorter/config.json
 	jq '.rope_scaling.factor = 0' config >hf/config.json
 	one_line 3 '"factor" is no positive number' hf out.gguf
 	jq '.rope_scaling.rope_type = "yarn"' config >hf/config.json
@@ -260,6 +264,29 @@ floats() {
 	.pre_tokenizer = {type: "Metaspace", replacement: "\u2581", prepend_scheme: "first", split: false}|only SentencePiece.s spaces
 	.model.merges = .model.merges[1:]|all pairs that make a token
 	EOF
+}
+
+@test "every type that is read: the reference's log-probabilities, and the same ones as F32 and out of a folder" {
+	golden=${MR_GOLDEN:-$repo/../shared/golden}/tiny
+	[ -e "$golden/tiny-llama-rope3-q4_k.gguf" ] || skip "no golden data"
+	for type in q8_0 q4_0 q5_0 q4_k q6_k; do
+		file=$golden/tiny-llama-rope3-$type.gguf
+		run mr-model check "$file"
+		assert_success
+		mr-model info --json "$file" | jq -e --arg t "${type^^}" '[.tensors[].type] | contains([$t])'
+		jq -c '{ids}' "${file%.gguf}.json" | mr-model logprobs -q --exact -m "$file" >read
+		jq -se '[.[0].next_logprob, .[1].next_logprob] | transpose | map(.[0] - .[1] | fabs) |
+			length > 10 and max < 0.001' read "${file%.gguf}.json"
+		rm -rf hf
+		mr-model convert -q "$file" f32.gguf
+		mr-model convert -q "$file" hf/
+		mr-model convert -q hf back.gguf
+		jq -e '.rope_scaling.original_max_position_embeddings == 256' hf/config.json
+		jq -c '{ids}' "${file%.gguf}.json" | mr-model logprobs -q --exact -m f32.gguf | cmp - read
+		# the rotary factors are computed again
+		jq -c '{ids}' "${file%.gguf}.json" | mr-model logprobs -q --exact -m back.gguf | jq -se --slurpfile f read '
+			[.[0].next_logprob, $f[0].next_logprob] | transpose | map(.[0] - .[1] | fabs) | length > 10 and max < 0.00001'
+	done
 }
 
 @test "published vocabularies: the published token ids after a folder and back" {
