@@ -17,7 +17,7 @@ bool convert_type(int type, bool folder)
 	    (!folder && (type == TENSOR_Q8_0 || type == TENSOR_Q4_0));
 }
 
-/* A tensor on its way. Of g and s one is there. */
+/* A tensor on its way. Of g and s one is there, or none: zeros. */
 struct way {
 	const struct gguf_tensor *g;
 	const struct safetensor *s;
@@ -38,8 +38,10 @@ static void read_row(const struct way *w, int64_t r, float *dst)
 	if (w->g)
 		dequantize_row(w->g->type, (const unsigned char *)w->g->data + (size_t)r * (w->g->size /
 		    (size_t)w->rows), dst, cols);
-	else
+	else if (w->s)
 		safetensor_read(w->s, (size_t)r * cols, cols, dst);
+	else
+		memset(dst, 0, cols * sizeof *dst);
 	if (w->delta)
 		lora_delta_add(w->delta, (size_t)r, dst);
 }
@@ -103,6 +105,17 @@ static enum tensor_type matrix_type(const char *name, int64_t cols, enum tensor_
 	if (type == TENSOR_Q4_0 && strcmp(name, logits) == 0)
 		type = TENSOR_Q8_0;
 	return cols % (int64_t)tensor_block_len(type) ? TENSOR_F16 : type;
+}
+
+/* How a tensor is copied: a vector whose elements are in another order, as
+ * rows of one. */
+static struct way way_of(const struct hf_tensor *t, enum tensor_type type, int64_t (*row)(int64_t, int),
+    int head_size)
+{
+	int64_t rows = t->rows ? t->rows : t->heads ? t->cols : 1;
+
+	return (struct way){ .rows = rows, .cols = t->rows || !t->heads ? t->cols : 1, .type = type,
+	    .row = t->heads ? row : NULL, .head_size = head_size };
 }
 
 static const char *logits_matrix(bool tied)
@@ -209,7 +222,7 @@ static int write_weights(const struct model *m, const char *path, enum tensor_ty
     const struct convert_hooks *hooks, struct err *err)
 {
 	size_t n;
-	struct hf_tensor *all = hf_tensors(&m->config, &n);
+	struct hf_tensor *all = hf_tensors(&m->config, hf_model_biased(m), &n);
 	struct safetensors_out *t = mem_zalloc(n, sizeof *t);
 	struct safetensors_writer *w;
 	int r = 0;
@@ -219,13 +232,13 @@ static int write_weights(const struct model *m, const char *path, enum tensor_ty
 		    { all[i].rows ? all[i].rows : all[i].cols, all[i].cols } };
 	w = safetensors_create(path, type, t, n, err);
 	for (size_t i = 0; w && i < n && r == 0; i++) {
-		struct way way = { .g = gguf_tensor(m->gguf, all[i].gguf), .name = all[i].gguf,
-		    .rows = all[i].rows ? all[i].rows : 1, .cols = all[i].cols, .type = type,
-		    .row = all[i].heads ? hf_gguf_row_of : NULL, .head_size = m->config.head_size,
-		    .put = put_safetensors, .to = w };
+		struct way way = way_of(&all[i], type, hf_gguf_row_of, m->config.head_size);
 
+		way.g = gguf_tensor(m->gguf, way.name = all[i].gguf);   /* a bias that is not there is 0 */
+		way.put = put_safetensors;
+		way.to = w;
 		if ((r = go_on(hooks, i, n, err)) == 0)
-			r = way.g ? copy_rows(&way, err) : err_set(err, "%s is missing", all[i].gguf);
+			r = copy_rows(&way, err);
 	}
 	if (!w)
 		r = -1;
@@ -260,16 +273,11 @@ int convert_to_folder(const char *in, const char *out, enum tensor_type type,
 {
 	struct err why;
 	struct model *m = model_open(in, NULL, &why);
-	struct gguf_str architecture;
 	int r;
 
 	if (!m)
 		return err_set(err, "%s: %s", in, why.msg);
-	if (gguf_get_str(m->gguf, "general.architecture", &architecture, err) <= 0 ||
-	    !gguf_str_is(architecture, "llama"))
-		r = err_set(err, "%s: only the llama architecture can be written as a Hugging Face folder", in);
-	else
-		r = write_folder(m, out, type, hooks, err);
+	r = write_folder(m, out, type, hooks, err);
 	model_close(m);
 	return r;
 }
@@ -301,8 +309,8 @@ static int check_tensors(const struct hf *h, const struct safetensors *s, const 
 			passed++;       /* computed, or the embedding again */
 	}
 	if (s->n - passed != n)
-		return err_set(err, "%zu tensors have no place in a llama model of %d layers", s->n - passed - n,
-		    h->config.layers);
+		return err_set(err, "%zu tensors have no place in a %s model of %d layers", s->n - passed - n,
+		    h->config.arch, h->config.layers);
 	return 0;
 }
 
@@ -336,11 +344,11 @@ static int write_from(const struct hf *h, const struct safetensors *s, const str
 	w = gguf_create(out, NULL, NULL, t, n + rope, err);
 	r = !w || hf_put_metadata(h, w, err) != 0 ? -1 : put_type(w, type, err);
 	for (size_t i = 0; i < n && r == 0; i++) {
-		struct way way = { .s = safetensors_find(s, all[i].hf), .name = all[i].hf,
-		    .rows = all[i].rows ? all[i].rows : 1, .cols = all[i].cols, .type = t[i].type,
-		    .row = all[i].heads ? hf_row_of_gguf : NULL, .head_size = h->config.head_size,
-		    .put = put_gguf, .to = w };
+		struct way way = way_of(&all[i], t[i].type, hf_row_of_gguf, h->config.head_size);
 
+		way.s = safetensors_find(s, way.name = all[i].hf);
+		way.put = put_gguf;
+		way.to = w;
 		if ((r = go_on(hooks, i, n, err)) == 0)
 			r = copy_rows(&way, err);
 	}
@@ -369,7 +377,7 @@ int convert_from_folder(const char *in, const char *out, enum tensor_type type,
 		if ((size_t)h->config.layers > s->n / 9)
 			r = err_set(&why, "%d layers are announced, but there are only %zu tensors",
 			    h->config.layers, s->n);
-		else if ((all = hf_tensors(&h->config, &n)))
+		else if ((all = hf_tensors(&h->config, h->biased, &n)))
 			r = check_tensors(h, s, all, n, &why);
 	}
 	if (r != 0)

@@ -5,8 +5,8 @@
 
 #include "model/hf.h"
 #include "model/json_file.h"
+#include "model/vocab.h"
 
-enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5 };     /* as in GGUF */
 enum { MOST = 1 << 24, MOST_PADDING = 1 << 16 };        /* bound of every size */
 
 /* config.json */
@@ -59,8 +59,17 @@ static int read_rope(struct hf *h, const cJSON *j, struct err *err)
 		type = json_get(rope, "type");
 	if (!type || string_is(type, "default"))
 		return 0;
+	if (string_is(type, "linear")) {
+		double factor = 0;
+
+		if (real_of(rope, "factor", &factor, err) != 0)
+			return -1;
+		h->config.rope_scale = (float)factor;
+		return h->config.rope_scale > 0 ? 0 : err_set(err, "config.json: rope scaling lacks its factor");
+	}
 	if (!string_is(type, "llama3"))
-		return err_set(err, "config.json: rope scaling of this kind is not supported; \"llama3\" is");
+		return err_set(err, "config.json: rope scaling of this kind is not supported; \"llama3\" and "
+		    "\"linear\" are");
 	if (real_of(rope, "factor", &h->rope.factor, err) != 0 ||
 	    real_of(rope, "low_freq_factor", &h->rope.low, err) != 0 ||
 	    real_of(rope, "high_freq_factor", &h->rope.high, err) != 0 ||
@@ -71,14 +80,45 @@ static int read_rope(struct hf *h, const cJSON *j, struct err *err)
 	return 0;
 }
 
+/* Mistral's tensors are a llama's. */
+static int read_type(struct hf *h, const cJSON *j, struct err *err)
+{
+	const cJSON *type = json_get(j, "model_type");
+
+	if (!string_is(type, "llama") && !string_is(type, "mistral") && !string_is(type, "qwen2"))
+		return err_set(err, "config.json: the model's type is not \"llama\", \"mistral\" or \"qwen2\"");
+	if (cJSON_IsTrue(json_get(j, "mlp_bias")))
+		return err_set(err, "config.json: \"mlp_bias\" is not supported");
+	h->config.arch = string_is(type, "qwen2") ? "qwen2" : "llama";
+	h->config.rope_layout = string_is(type, "qwen2") ? ROPE_HALVES : ROPE_PAIRS;
+	h->biased = string_is(type, "llama") && cJSON_IsTrue(json_get(j, "attention_bias"));
+	return 0;
+}
+
+/* Within a window attention is full: the context ends with it (model.h). */
+static int read_window(struct hf *h, const cJSON *j, struct err *err)
+{
+	const cJSON *window = json_get(j, "sliding_window");
+	int n = 0;
+
+	if (!cJSON_IsNumber(window) || string_is(json_get(j, "model_type"), "llama") ||
+	    (strcmp(h->config.arch, "qwen2") == 0 && !cJSON_IsTrue(json_get(j, "use_sliding_window"))))
+		return 0;
+	if (size_of(j, "sliding_window", &n, err) != 0)
+		return -1;
+	if (n < h->config.context)
+		h->config.context = n;
+	return 0;
+}
+
 static int read_config(struct hf *h, const cJSON *j, struct err *err)
 {
 	struct model_config *c = &h->config;
 	const cJSON *act = json_get(j, "hidden_act");
 	double eps = 1e-6;
 
-	if (!string_is(json_get(j, "model_type"), "llama"))
-		return err_set(err, "config.json: the model's type is not \"llama\"");
+	if (read_type(h, j, err) != 0)
+		return -1;
 	if (act && !string_is(act, "silu"))
 		return err_set(err, "config.json: \"hidden_act\" is not \"silu\"");
 	if (size_of(j, "num_hidden_layers", &c->layers, err) != 0 ||
@@ -99,8 +139,9 @@ static int read_config(struct hf *h, const cJSON *j, struct err *err)
 		    c->heads, c->head_size, c->kv_heads);
 	c->norm_eps = (float)eps;
 	c->rope_dims = c->head_size;
+	c->rope_scale = 1;
 	c->tied = cJSON_IsTrue(json_get(j, "tie_word_embeddings"));
-	return read_rope(h, j, err);
+	return read_window(h, j, err) != 0 ? -1 : read_rope(h, j, err);
 }
 
 /* tokenizer.json */
@@ -176,6 +217,24 @@ static int add_token(struct hf *h, const char *text, const cJSON *id, int32_t ty
 	return 0;
 }
 
+/* SentencePiece: those of bytes, and the unknown one, whatever it was called. */
+static void set_spm_types(struct hf *h, const cJSON *unknown)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (int i = 0; i < h->config.vocab; i++) {
+		const char *s = h->tokens[i];
+
+		if (string_is(unknown, s)) {
+			h->types[i] = TYPE_UNKNOWN;
+			h->unknown = i;
+		} else if (strlen(s) == 6 && strncmp(s, "<0x", 3) == 0 && strchr(hex, s[3]) && strchr(hex, s[4]) &&
+		    s[5] == '>') {
+			h->types[i] = TYPE_BYTE;
+		}
+	}
+}
+
 static int read_vocab(struct hf *h, const cJSON *j, struct err *err)
 {
 	const cJSON *vocab = json_get(json_get(j, "model"), "vocab"), *e, *content;
@@ -204,6 +263,9 @@ static int read_vocab(struct hf *h, const cJSON *j, struct err *err)
 			h->tokens[i] = arena_printf(&h->text, "[PAD%d]", i);
 			h->types[i] = TYPE_UNUSED;
 		}
+	h->unknown = -1;
+	if (h->spm)
+		set_spm_types(h, json_get(json_get(j, "model"), "unk_token"));
 	return 0;
 }
 
@@ -229,19 +291,74 @@ static int read_merges(struct hf *h, const cJSON *j, struct err *err)
 	return 0;
 }
 
-/* Texts come as they are (or, of qwen2, NFC, which the model was trained on). */
+/* What is done to a text before SentencePiece's merges. */
+struct spaces {
+	bool prefix, replaced, unknown;
+};
+
+static void read_spaces(const cJSON *n, struct spaces *s, int depth)
+{
+	const cJSON *type = json_get(n, "type"), *e;
+
+	if (string_is(type, "Sequence") && depth < 4)
+		cJSON_ArrayForEach(e, json_get(n, "normalizers"))
+			read_spaces(e, s, depth + 1);
+	else if (string_is(type, "Prepend") && string_is(json_get(n, "prepend"), HF_SPACE))
+		s->prefix = true;
+	else if (string_is(type, "Replace") && string_is(json_get(json_get(n, "pattern"), "String"), " ") &&
+	    string_is(json_get(n, "content"), HF_SPACE))
+		s->replaced = true;
+	else
+		s->unknown = true;
+}
+
+/* The same as a pre-tokenizer, in newer files. A space before the first text
+ * only, and not behind special tokens, is not what tokenizer.h does. */
+static void read_metaspace(const cJSON *p, struct spaces *s)
+{
+	const cJSON *scheme = json_get(p, "prepend_scheme");
+
+	s->unknown = s->unknown || s->replaced || !string_is(json_get(p, "type"), "Metaspace") ||
+	    !string_is(json_get(p, "replacement"), HF_SPACE) || !cJSON_IsFalse(json_get(p, "split")) ||
+	    (!string_is(scheme, "always") && !string_is(scheme, "never"));
+	s->replaced = true;
+	s->prefix = string_is(scheme, "always");
+}
+
+static int check_spm(struct hf *h, const cJSON *normalizer, const cJSON *pre, struct err *err)
+{
+	struct spaces s = { 0 };
+
+	if (normalizer)
+		read_spaces(normalizer, &s, 0);
+	if (pre)
+		read_metaspace(pre, &s);
+	if (s.unknown || !s.replaced)
+		return err_set(err, "tokenizer.json: with \"byte_fallback\" only SentencePiece's spaces are "
+		    "supported: before each text or none, and all as U+2581");
+	h->pre = "default";
+	h->spm = true;
+	h->space_prefix = s.prefix;
+	return 0;
+}
+
+/* Texts come as they are, or of qwen2 as NFC, as in tokenizer.c. */
 static int check_model(struct hf *h, const cJSON *j, struct err *err)
 {
 	const cJSON *model = json_get(j, "model"), *prefix = json_get(model, "continuing_subword_prefix"),
 	    *suffix = json_get(model, "end_of_word_suffix"), *normalizer = json_get(j, "normalizer");
 
-	if (!string_is(json_get(model, "type"), "BPE") || cJSON_IsTrue(json_get(model, "byte_fallback")) ||
-	    (prefix && !string_is(prefix, "")) || (suffix && !string_is(suffix, "")))
-		return err_set(err, "tokenizer.json: only byte-level BPE is supported");
+	if (!string_is(json_get(model, "type"), "BPE") || (prefix && !string_is(prefix, "")) ||
+	    (suffix && !string_is(suffix, "")))
+		return err_set(err, "tokenizer.json: only byte-level BPE and SentencePiece's BPE are supported");
+	if (cJSON_IsTrue(json_get(model, "byte_fallback")))
+		return check_spm(h, normalizer, json_get(j, "pre_tokenizer"), err);
 	if (!(h->pre = known_cut(json_get(j, "pre_tokenizer"))))
 		return err_set(err, "tokenizer.json: the pre-tokenizer is none of smollm, gpt-2, llama-bpe, qwen2");
-	if (normalizer && !(strcmp(h->pre, "qwen2") == 0 && string_is(json_get(normalizer, "type"), "NFC")))
-		return err_set(err, "tokenizer.json: a normalizer is not supported");
+	if (normalizer ? strcmp(h->pre, "qwen2") != 0 || !string_is(json_get(normalizer, "type"), "NFC") :
+	    strcmp(h->pre, "qwen2") == 0)
+		return err_set(err, "tokenizer.json: %s", normalizer ? "a normalizer is not supported" :
+		    "the pre-tokenizer is qwen2's, but the normalizer NFC is missing");
 	return 0;
 }
 
@@ -315,7 +432,8 @@ static int read_settings(struct hf *h, const char *folder, const cJSON *config, 
 	h->bos = special_token(h, settings, "bos_token", config, "bos_token_id");
 	h->eos = special_token(h, settings, "eos_token", config, "eos_token_id");
 	h->padding = special_token(h, settings, "pad_token", config, "pad_token_id");
-	h->unknown = named_token(h, settings, "unk_token");
+	if (h->unknown < 0)
+		h->unknown = named_token(h, settings, "unk_token");
 	adds = json_get(settings, "add_bos_token");
 	h->adds_bos = h->bos >= 0 && (cJSON_IsBool(adds) ? cJSON_IsTrue(adds) :
 	    starts_with_special(json_get(tokenizer, "post_processor"), 0));
@@ -352,7 +470,8 @@ struct hf *hf_read(const char *folder, struct err *err)
 	    read_config(h, config, err) == 0 &&
 	    (tokenizer = json_object_file(folder, "tokenizer.json", NULL, err)) &&
 	    check_model(h, tokenizer, err) == 0 && read_vocab(h, tokenizer, err) == 0 &&
-	    read_merges(h, tokenizer, err) == 0 && read_settings(h, folder, config, tokenizer, err) == 0;
+	    read_merges(h, tokenizer, err) == 0 && (!h->spm || hf_spm_scores(h, err) == 0) &&
+	    read_settings(h, folder, config, tokenizer, err) == 0;
 
 	h->name = folder_name(h, folder);
 	cJSON_Delete(config);
@@ -370,6 +489,7 @@ void hf_free(struct hf *h)
 	free(h->tokens);
 	free(h->types);
 	free(h->merges);
+	free(h->scores);
 	arena_free(&h->text);
 	free(h);
 }
@@ -379,29 +499,59 @@ static int put_id(struct gguf_writer *w, const char *key, int32_t id, struct err
 	return id < 0 ? 0 : gguf_put_u32(w, key, (uint32_t)id, err);
 }
 
+static int put_sizes(const struct model_config *c, struct gguf_writer *w, struct err *err)
+{
+	const struct {
+		const char *key;
+		int value;
+	} all[] = {
+		{ "block_count", c->layers }, { "context_length", c->context }, { "embedding_length", c->width },
+		{ "feed_forward_length", c->ffn }, { "attention.head_count", c->heads },
+		{ "attention.head_count_kv", c->kv_heads }, { "attention.key_length", c->head_size },
+		{ "attention.value_length", c->head_size }, { "rope.dimension_count", c->rope_dims },
+		{ "vocab_size", c->vocab },
+	};
+	char key[80];
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		snprintf(key, sizeof key, "%s.%s", c->arch, all[i].key);
+		if (gguf_put_u32(w, key, (uint32_t)all[i].value, err) != 0)
+			return -1;
+	}
+	snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", c->arch);
+	if (gguf_put_f32(w, key, c->norm_eps, err) != 0)
+		return -1;
+	snprintf(key, sizeof key, "%s.rope.freq_base", c->arch);
+	if (gguf_put_f32(w, key, c->rope_base, err) != 0)
+		return -1;
+	if (c->rope_scale == 1)
+		return 0;
+	snprintf(key, sizeof key, "%s.rope.scaling.type", c->arch);
+	if (gguf_put_str(w, key, "linear", err) != 0)
+		return -1;
+	snprintf(key, sizeof key, "%s.rope.scaling.factor", c->arch);
+	return gguf_put_f32(w, key, c->rope_scale, err);
+}
+
+static int put_merges(const struct hf *h, struct gguf_writer *w, struct err *err)
+{
+	return h->spm ? gguf_put_f32s(w, "tokenizer.ggml.scores", h->scores, (size_t)h->config.vocab, err) ||
+	    gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", h->space_prefix, err) :
+	    gguf_put_strs(w, "tokenizer.ggml.merges", h->merges, h->nmerges, err);
+}
+
 int hf_put_metadata(const struct hf *h, struct gguf_writer *w, struct err *err)
 {
-	const struct model_config *c = &h->config;
+	const size_t n = (size_t)h->config.vocab;
 
-	return gguf_put_str(w, "general.architecture", "llama", err) ||
+	return gguf_put_str(w, "general.architecture", h->config.arch, err) ||
 	    gguf_put_str(w, "general.name", h->name, err) ||
-	    gguf_put_u32(w, "llama.block_count", (uint32_t)c->layers, err) ||
-	    gguf_put_u32(w, "llama.context_length", (uint32_t)c->context, err) ||
-	    gguf_put_u32(w, "llama.embedding_length", (uint32_t)c->width, err) ||
-	    gguf_put_u32(w, "llama.feed_forward_length", (uint32_t)c->ffn, err) ||
-	    gguf_put_u32(w, "llama.attention.head_count", (uint32_t)c->heads, err) ||
-	    gguf_put_u32(w, "llama.attention.head_count_kv", (uint32_t)c->kv_heads, err) ||
-	    gguf_put_u32(w, "llama.attention.key_length", (uint32_t)c->head_size, err) ||
-	    gguf_put_u32(w, "llama.attention.value_length", (uint32_t)c->head_size, err) ||
-	    gguf_put_f32(w, "llama.attention.layer_norm_rms_epsilon", c->norm_eps, err) ||
-	    gguf_put_f32(w, "llama.rope.freq_base", c->rope_base, err) ||
-	    gguf_put_u32(w, "llama.rope.dimension_count", (uint32_t)c->rope_dims, err) ||
-	    gguf_put_u32(w, "llama.vocab_size", (uint32_t)c->vocab, err) ||
-	    gguf_put_str(w, "tokenizer.ggml.model", "gpt2", err) ||
+	    put_sizes(&h->config, w, err) ||
+	    gguf_put_str(w, "tokenizer.ggml.model", h->spm ? "llama" : "gpt2", err) ||
 	    gguf_put_str(w, "tokenizer.ggml.pre", h->pre, err) ||
-	    gguf_put_strs(w, "tokenizer.ggml.tokens", h->tokens, (size_t)c->vocab, err) ||
-	    gguf_put_i32s(w, "tokenizer.ggml.token_type", h->types, (size_t)c->vocab, err) ||
-	    gguf_put_strs(w, "tokenizer.ggml.merges", h->merges, h->nmerges, err) ||
+	    gguf_put_strs(w, "tokenizer.ggml.tokens", h->tokens, n, err) ||
+	    gguf_put_i32s(w, "tokenizer.ggml.token_type", h->types, n, err) ||
+	    put_merges(h, w, err) ||
 	    put_id(w, "tokenizer.ggml.bos_token_id", h->bos, err) ||
 	    put_id(w, "tokenizer.ggml.eos_token_id", h->eos, err) ||
 	    put_id(w, "tokenizer.ggml.unknown_token_id", h->unknown, err) ||

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "model/bpe.h"
+#include "model/nfc.h"
 #include "model/split.h"
 #include "model/spm.h"
 #include "model/vocab.h"
@@ -203,6 +204,7 @@ struct family {
 	size_t (*split)(const char *s, size_t len);
 	bool whole_words;               /* a word that is a token is not merged */
 	bool spm;
+	bool nfc;                       /* texts are normalised first */
 };
 
 static void load_texts(struct tokenizer *t, const int32_t *types)
@@ -429,11 +431,11 @@ static const char *shown(struct gguf_str s, char out[41])
 }
 
 static const struct family families[] = {
-	{ "gpt2", "smollm", "byte-level BPE, smollm", split_gpt2, false, false },
-	{ "gpt2", "gpt-2", "byte-level BPE, gpt-2", split_gpt2, false, false },
-	{ "gpt2", "llama-bpe", "byte-level BPE, llama-bpe", split_llama3, true, false },
-	{ "gpt2", "qwen2", "byte-level BPE, qwen2", split_qwen2, false, false },
-	{ "llama", NULL, "SentencePiece BPE", NULL, false, true },
+	{ "gpt2", "smollm", "byte-level BPE, smollm", split_gpt2, false, false, false },
+	{ "gpt2", "gpt-2", "byte-level BPE, gpt-2", split_gpt2, false, false, false },
+	{ "gpt2", "llama-bpe", "byte-level BPE, llama-bpe", split_llama3, true, false, false },
+	{ "gpt2", "qwen2", "byte-level BPE, qwen2", split_qwen2, false, false, true },
+	{ "llama", NULL, "SentencePiece BPE", NULL, false, true, false },
 };
 
 static int find_family(struct tokenizer *t, const struct gguf *g, struct err *err)
@@ -530,13 +532,8 @@ static void encode_word(struct encoder *e, const char *s, size_t len)
 	bpe_merge(e->t->bpe, &e->scratch, e->bytes, n, e->out);
 }
 
-/* begins: the text begins here, or behind a special token. */
-static void encode_span(struct encoder *e, const char *s, size_t len, bool begins)
+static void encode_words(struct encoder *e, const char *s, size_t len)
 {
-	if (e->t->spm && len > 0) {
-		spm_encode(e->t->spm, &e->spm, begins && e->t->space_prefix, s, len, e->out);
-		return;
-	}
 	while (len > 0) {
 		size_t n = e->t->family->split(s, len);
 		if (n > BPE_MAX_WORD)
@@ -544,6 +541,22 @@ static void encode_span(struct encoder *e, const char *s, size_t len, bool begin
 		encode_word(e, s, n);
 		s += n;
 		len -= n;
+	}
+}
+
+/* begins: the text begins here, or behind a special token. */
+static void encode_span(struct encoder *e, const char *s, size_t len, bool begins)
+{
+	if (e->t->spm && len > 0) {
+		spm_encode(e->t->spm, &e->spm, begins && e->t->space_prefix, s, len, e->out);
+	} else if (e->t->family->nfc && nfc_plain(s, len) < len) {
+		struct buf normal = { 0 };
+
+		nfc(s, len, &normal);
+		encode_words(e, normal.data, normal.len);
+		buf_free(&normal);
+	} else {
+		encode_words(e, s, len);
 	}
 }
 

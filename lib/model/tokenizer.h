@@ -7,8 +7,8 @@
  * before and behind each digit first, so that white space in front of a digit
  * becomes one token; the reference that this is tested against, the model's
  * tokenizer in transformers, does not.) With llama-bpe a word that is a token
- * is taken whole, whatever its merges make of it. Texts for qwen2 are not
- * normalised (NFC) first.
+ * is taken whole, whatever its merges make of it. Texts for qwen2 are
+ * normalised (nfc.h) first, between the special tokens in them.
  *
  * SentencePiece's BPE ("llama"; spm.h). A text is encoded behind a space,
  * also behind a control or a user-defined token within it, unless the file

@@ -146,10 +146,162 @@ header() {
 	assert_failure
 	mr-model convert -q rope.gguf back/
 	diff <(jq -S . hf/config.json) <(jq -S . back/config.json)
+	jq '.rope_scaling.original_max_position_embeddings = 1024 | .rope_scaling.factor = 32.0' config >hf/config.json
+	mr-model convert -q hf shorter.gguf
+	mr-model convert -q shorter.gguf shorter/
+	jq -e '.rope_scaling | .original_max_position_embeddings == 1024 and .factor == 32' shorter/config.json
 	jq '.rope_scaling.factor = 0' config >hf/config.json
 	one_line 3 '"factor" is no positive number' hf out.gguf
 	jq '.rope_scaling.rope_type = "yarn"' config >hf/config.json
 	one_line 3 'rope scaling of this kind' hf out.gguf
+}
+
+@test "each architecture with each tokenizer goes to a folder and back: the same log-probabilities and tokens" {
+	jq -nc --arg s "the thing's other" '"The sea is calm; the answer\u2019s  42 or so.\n\n caf\u00e9 \u4f60\u597d <|im_end|> \t\($s) " |
+		{text: .}, {text: ("  " + .)}, {text: "under the sea"}' >texts
+	while read -r architecture tokenizer class biases normalizer; do
+		rm -rf hf again
+		"$B/helper/mktiny" from.gguf 3 F32 "$architecture" "$tokenizer"
+		mr-model convert -q from.gguf hf/
+		mr-model convert -q hf back.gguf
+		cmp <(mr-model logprobs -q --exact -m from.gguf texts) <(mr-model logprobs -q --exact -m back.gguf texts)
+		cmp <(mr-model tokenize -q -m from.gguf texts) <(mr-model tokenize -q -m back.gguf texts)
+		# a llama with biases has one of the attention's output more then, of zeros
+		[ "$architecture" = biased ] ||
+			cmp <(tail -c "$(tensor_bytes from.gguf)" from.gguf) <(tail -c "$(tensor_bytes back.gguf)" back.gguf)
+		mr-model convert -q back.gguf again/
+		diff -r hf again
+		jq -e --arg c "$class" --arg b "$biases" '.architectures == [$c] and (.attention_bias | tostring) == $b' hf/config.json
+		jq -e --arg n "$normalizer" '(.normalizer.type // "none") == $n' hf/tokenizer.json
+	done <<-'EOF'
+	llama smollm LlamaForCausalLM false none
+	llama gpt-2 LlamaForCausalLM false none
+	llama llama-bpe LlamaForCausalLM false none
+	llama spm LlamaForCausalLM false Sequence
+	biased spm LlamaForCausalLM true Sequence
+	biased smollm LlamaForCausalLM true none
+	qwen2 qwen2 Qwen2ForCausalLM null NFC
+	EOF
+}
+
+# floats FOLDER TENSOR: the tensor's elements, a line each
+floats() {
+	local n at
+	n=$(od -An -tu8 -N8 "$1/model.safetensors")
+	at=($(head -c $((n + 8)) "$1/model.safetensors" | tail -c "$n" | jq --arg t "$2" '.[$t].data_offsets[]'))
+	tail -c +$((n + 9 + at[0])) "$1/model.safetensors" | head -c $((at[1] - at[0])) | od -An -v -w4 -tx4
+}
+
+@test "biases of a llama are put in another order as the rows are, those of a qwen2 kept; what is not there is 0" {
+	# the same numbers in both files: in heads of 16, GGUF's rows 0, 2, 4 … come first, then 1, 3, 5 …
+	for architecture in biased qwen2; do
+		"$B/helper/mktiny" $architecture.gguf 3 F32 $architecture
+		mr-model convert -q $architecture.gguf $architecture/
+	done
+	for x in q k; do
+		floats qwen2 model.layers.1.self_attn.${x}_proj.bias >plain
+		[ "$(wc -l <plain)" -eq $([ $x = q ] && echo 64 || echo 32) ]
+		awk '{ v[NR - 1] = $0 } END { for (i = 0; i < NR; i++) print v[int(i / 16) * 16 + i % 8 * 2 + int(i % 16 / 8)] }' plain >wanted
+		floats biased model.layers.1.self_attn.${x}_proj.bias | tr -d ' ' | cmp - <(tr -d ' ' <wanted)
+	done
+	cmp <(floats qwen2 model.layers.1.self_attn.v_proj.bias) <(floats biased model.layers.1.self_attn.v_proj.bias)
+	[ "$(floats biased model.layers.1.self_attn.o_proj.bias | sort | uniq -c | tr -s ' ')" = " 64 00000000" ]
+	# without them config.json must not tell of them, and the other way round
+	mr-model convert -q "$TINY" plain-hf/
+	jq '.attention_bias = true' plain-hf/config.json >config
+	cp config plain-hf/config.json
+	one_line 3 'q_proj.bias is missing' plain-hf out.gguf
+	jq '.attention_bias = false' biased/config.json >config
+	cp config biased/config.json
+	one_line 3 '8 tensors have no place in a llama' biased out.gguf
+}
+
+@test "Mistral's settings, a window, a linear scale of positions" {
+	mr-model convert -q "$TINY" hf/
+	jq '.model_type = "mistral" | .architectures = ["MistralForCausalLM"] | .sliding_window = 512 |
+		.rope_scaling = {type: "linear", factor: 4.0}' hf/config.json >config
+	cp config hf/config.json
+	mr-model convert -q hf linear.gguf
+	mr-model info --json linear.gguf | jq -e '.architecture == "llama" and .context == 512'
+	run cmp <(logprobs "$TINY") <(logprobs linear.gguf)
+	assert_failure
+	mr-model convert -q linear.gguf back/
+	jq -e '.rope_scaling == {rope_type: "linear", factor: 4} and .max_position_embeddings == 512' back/config.json
+	mr-model convert -q back again.gguf
+	cmp <(logprobs linear.gguf) <(logprobs again.gguf)
+	jq '.sliding_window = null | .rope_scaling = null' config >hf/config.json
+	mr-model convert -q hf plain.gguf
+	cmp <(logprobs "$TINY") <(logprobs plain.gguf)
+}
+
+@test "SentencePiece's tokenizer.json: the scores' merges; newer spaces; what is something else is refused" {
+	"$B/helper/mktiny" spm.gguf 3 F32 llama spm
+	mr-model convert -q spm.gguf good/
+	# all pairs that make a token, the best score's first: "th" and "the" come before every word
+	jq -e '.model | .byte_fallback and .unk_token == "<unk>" and
+		.merges[:6] == ["t h", "e r", "i n", "th e", "in g", "n d"]' good/tokenizer.json
+	jq -e '.model.merges | index("\u2581th e") == index("\u2581 the") + 1' good/tokenizer.json
+	cp -r good new
+	jq '.normalizer = null | .pre_tokenizer = {type: "Metaspace", replacement: "\u2581", prepend_scheme: "always", split: false}' \
+		good/tokenizer.json >new/tokenizer.json
+	mr-model convert -q new new.gguf
+	cmp <(logprobs spm.gguf) <(logprobs new.gguf)
+	jq '.normalizer.normalizers |= .[1:]' good/tokenizer.json >new/tokenizer.json
+	mr-model convert -q new none.gguf
+	echo '{"text":"the"}' | mr-model tokenize -m spm.gguf | jq -c .ids >a
+	echo '{"text":" the"}' | mr-model tokenize -m none.gguf | jq -c .ids >b
+	cmp a b
+	mr-model convert -q none.gguf none/
+	jq -e '.normalizer.normalizers | length == 1' none/tokenizer.json
+	while IFS='|' read -r filter pattern; do
+		rm -rf hf
+		cp -r good hf
+		jq "$filter" good/tokenizer.json >hf/tokenizer.json
+		one_line 3 "$pattern" hf out.gguf
+	done <<-'EOF'
+	.normalizer = null|only SentencePiece.s spaces
+	.normalizer.normalizers += [{type: "NFKC"}]|only SentencePiece.s spaces
+	.pre_tokenizer = {type: "Metaspace", replacement: "\u2581", prepend_scheme: "first", split: false}|only SentencePiece.s spaces
+	.model.merges = .model.merges[1:]|all pairs that make a token
+	EOF
+}
+
+@test "every type that is read: the reference's log-probabilities, and the same ones as F32 and out of a folder" {
+	golden=${MR_GOLDEN:-$repo/../shared/golden}/tiny
+	[ -e "$golden/tiny-llama-rope3-q4_k.gguf" ] || skip "no golden data"
+	for type in q8_0 q4_0 q5_0 q4_k q6_k; do
+		file=$golden/tiny-llama-rope3-$type.gguf
+		run mr-model check "$file"
+		assert_success
+		mr-model info --json "$file" | jq -e --arg t "${type^^}" '[.tensors[].type] | contains([$t])'
+		jq -c '{ids}' "${file%.gguf}.json" | mr-model logprobs -q --exact -m "$file" >read
+		jq -se '[.[0].next_logprob, .[1].next_logprob] | transpose | map(.[0] - .[1] | fabs) |
+			length > 10 and max < 0.001' read "${file%.gguf}.json"
+		rm -rf hf
+		mr-model convert -q "$file" f32.gguf
+		mr-model convert -q "$file" hf/
+		mr-model convert -q hf back.gguf
+		jq -e '.rope_scaling.original_max_position_embeddings == 256' hf/config.json
+		jq -c '{ids}' "${file%.gguf}.json" | mr-model logprobs -q --exact -m f32.gguf | cmp - read
+		# the rotary factors are computed again
+		jq -c '{ids}' "${file%.gguf}.json" | mr-model logprobs -q --exact -m back.gguf | jq -se --slurpfile f read '
+			[.[0].next_logprob, $f[0].next_logprob] | transpose | map(.[0] - .[1] | fabs) | length > 10 and max < 0.00001'
+	done
+}
+
+@test "published vocabularies: the published token ids after a folder and back" {
+	golden=${MR_GOLDEN:-$repo/../shared/golden}/vocab
+	[ -e "$golden/ggml-vocab-llama-spm.gguf" ] || skip "no golden data"
+	for name in gpt-2 llama-bpe llama-spm; do
+		rm -rf hf
+		"$B/helper/mktiny" from.gguf 1 F16 llama "$golden/ggml-vocab-$name.gguf"
+		mr-model convert -q --type F16 from.gguf hf/
+		mr-model convert -q --type F16 hf back.gguf
+		jq -Rsc 'split("\n__ggml_vocab_test__\n")[:46][] | {text: .}' "$golden/ggml-vocab-$name.gguf.inp" |
+			mr-model tokenize -q -m back.gguf | jq -r '.ids | map(tostring) | join(" ")' >ids
+		[ "$(wc -l <ids)" -eq 46 ]
+		cmp ids <(sed 's/^ *//; s/ *$//' "$golden/ggml-vocab-$name.gguf.out")
+	done
 }
 
 @test "hostile weights: one line, exit 3, nothing is left" {

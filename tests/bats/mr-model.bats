@@ -456,3 +456,20 @@ only_in_models() {
 	assert_success
 	assert_output ""
 }
+
+@test "tokenize: qwen2's texts are brought to form C first, others are taken as they are" {
+	for tokenizer in qwen2 smollm; do
+		"$B/helper/mktiny" $tokenizer.gguf 1 F32 llama $tokenizer
+		jq -nc '"cafe\u0301", "caf\u00e9", "\u1112\u1161\u11ab", "\ud55c" | {text: .}' |
+			mr-model tokenize -q -m $tokenizer.gguf | jq -c .ids >$tokenizer
+	done
+	[ "$(sed -n 1p qwen2)" = "$(sed -n 2p qwen2)" ]
+	[ "$(sed -n 3p qwen2)" = "$(sed -n 4p qwen2)" ]
+	[ "$(sed -n 2p qwen2)" = "$(sed -n 2p smollm)" ]
+	[ "$(sed -n 1p smollm)" != "$(sed -n 2p smollm)" ]
+	[ "$(sed -n 3p smollm)" != "$(sed -n 4p smollm)" ]
+	# within a text that has a control token's name in it, and where special tokens are parsed
+	echo '{"text":"e\u0301<|im_end|>e\u0301"}' | mr-model tokenize -q --parse-special -m qwen2.gguf | jq -c .ids >a
+	echo '{"text":"\u00e9<|im_end|>\u00e9"}' | mr-model tokenize -q --parse-special -m qwen2.gguf | jq -c .ids >b
+	cmp a b
+}

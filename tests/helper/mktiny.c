@@ -1,9 +1,11 @@
 /*
- * mktiny OUT.gguf [SEED] [TYPE] [llama|qwen2]: a small random model for the tests of
- * the tools, made in a few milliseconds. Its text is noise made of common
- * words, but it has all that a real file has: a byte-level vocabulary with
- * merges, control tokens, a chat template, grouped-query attention, a tied
- * embedding.
+ * mktiny OUT.gguf [SEED] [TYPE] [ARCHITECTURE] [TOKENIZER]: a small random model for the
+ * tests of the tools, of the architecture llama, qwen2 or biased (a llama with biases),
+ * with the tokenizer smollm, gpt-2, llama-bpe or qwen2, which differ in how they cut
+ * texts, spm (SentencePiece), or that of a GGUF file (which has a / in its name),
+ * made in a few milliseconds. Its text is noise made of common words, but it
+ * has all that a real file has: a vocabulary with merges or scores, control tokens, a
+ * chat template, grouped-query attention, a tied embedding.
  *
  * The last dimension carries each token's readiness to be sampled: no layer
  * writes to it, and the last norm's weight brings it out, so that words are
@@ -21,7 +23,7 @@
 #include "model/gguf.h"
 
 enum { LAYERS = 2, WIDTH = 64, HEADS = 4, KV_HEADS = 2, HEAD = 16, FFN = 128, CONTEXT = 2048 };
-enum { MAX_TOKENS = 2048, CONTROLS = 3, BIAS = WIDTH - 1 };
+enum { MAX_TOKENS = 2048, MAX_FILE_TOKENS = 1 << 18, CONTROLS = 3, BIAS = WIDTH - 1 };
 
 static const char words[] =
     "the of and to in is that it was for on are with as his they be at one have this from or had "
@@ -56,7 +58,9 @@ struct vocab {
 	const char *merge[MAX_TOKENS];
 	int32_t type[MAX_TOKENS];
 	float readiness[MAX_TOKENS];
+	float score[MAX_TOKENS];
 	int ntokens, nmerges;
+	bool spm;
 	struct arena text;
 };
 
@@ -77,6 +81,7 @@ static int add_token(struct vocab *v, const char *s, int type, float readiness)
 	v->token[v->ntokens] = arena_strndup(&v->text, s, strlen(s));
 	v->type[v->ntokens] = type;
 	v->readiness[v->ntokens] = readiness;
+	v->score[v->ntokens] = type == 1 ? (float)-v->ntokens : 0;
 	return v->ntokens++;
 }
 
@@ -97,13 +102,14 @@ static void add_bytes(struct vocab *v)
  * token too, shared by all words that begin so. */
 static void add_word(struct vocab *v, const char *word, size_t len)
 {
-	int token = find_token(v, "\xc4\xa0");          /* the space's letter */
+	const char *space = v->spm ? "\xe2\x96\x81" : "\xc4\xa0";
+	int token = find_token(v, space);
 
 	for (size_t i = 0; i < len; i++) {
 		char whole[64];
 		int longer;
 
-		snprintf(whole, sizeof whole, "\xc4\xa0%.*s", (int)i + 1, word);
+		snprintf(whole, sizeof whole, "%s%.*s", space, (int)i + 1, word);
 		if ((longer = find_token(v, whole)) < 0) {
 			longer = add_token(v, whole, 1, 0.2f);
 			v->merge[v->nmerges++] = arena_printf(&v->text, "%s %c", v->token[token], word[i]);
@@ -113,12 +119,33 @@ static void add_word(struct vocab *v, const char *word, size_t len)
 	v->readiness[token] = 0.6f;
 }
 
+/* Bytes, then characters; then a few texts that words are made of as well. */
+static void add_pieces(struct vocab *v)
+{
+	static const char *const more[] = { "th", "er", "in", "the", "ing", "nd", "ou", "ea" };
+	char s[8];
+
+	for (unsigned b = 0; b < 256; b++) {
+		snprintf(s, sizeof s, "<0x%02X>", b);
+		add_token(v, s, 6, b == '\n' ? 0.45f : 0.05f);
+	}
+	add_token(v, "\xe2\x96\x81", 1, 0.45f);
+	for (int c = '!'; c <= '~'; c++)
+		add_token(v, (char[]){ (char)c, '\0' }, 1, 0.35f);
+	add_token(v, "\xc3\xa9", 1, 0.05f);
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		add_token(v, more[i], 1, 0.2f);
+}
+
 static void make_vocab(struct vocab *v)
 {
-	add_token(v, "<|endoftext|>", 3, 0.05f);
+	if (v->spm)
+		add_token(v, "<unk>", 2, 0.05f);
+	else
+		add_token(v, "<|endoftext|>", 3, 0.05f);
 	add_token(v, "<|im_start|>", 3, 0.05f);
 	add_token(v, "<|im_end|>", 3, 1.3f);
-	add_bytes(v);
+	(v->spm ? add_pieces : add_bytes)(v);
 	for (const char *s = words; *s; ) {
 		size_t len = strcspn(s, " ");
 		add_word(v, s, len);
@@ -143,7 +170,7 @@ static void fill(uint64_t seed, const char *name, const struct vocab *v, float *
 	else if (strcmp(name, "token_embd.weight") == 0) {
 		normal(seed, name, x, (size_t)rows * (size_t)cols, 0.3);
 		for (int t = 0; t < rows; t++)
-			x[t * cols + BIAS] = v->readiness[t];
+			x[t * cols + BIAS] = t < MAX_TOKENS ? v->readiness[t] : 0;
 		for (int i = 0; i < BIAS; i++)
 			x[2 * cols + i] *= 0.3f;
 	} else if (strstr(name, "norm")) {
@@ -189,20 +216,29 @@ static int describe_sizes(struct gguf_writer *w, const struct vocab *v, const ch
 	return gguf_put_f32(w, key, 1e-5f, err);
 }
 
-static int describe(struct gguf_writer *w, const struct vocab *v, const char *arch, struct err *err)
+static int describe_vocab(struct gguf_writer *w, const struct vocab *v, const char *tokenizer, struct err *err)
 {
-	return gguf_put_str(w, "general.architecture", arch, err) ||
-	    gguf_put_str(w, "general.name", "tiny test model", err) ||
-	    describe_sizes(w, v, arch, err) ||
-	    gguf_put_str(w, "tokenizer.ggml.model", "gpt2", err) ||
-	    gguf_put_str(w, "tokenizer.ggml.pre", "smollm", err) ||
-	    gguf_put_strs(w, "tokenizer.ggml.tokens", v->token, (size_t)v->ntokens, err) ||
-	    gguf_put_i32s(w, "tokenizer.ggml.token_type", v->type, (size_t)v->ntokens, err) ||
-	    gguf_put_strs(w, "tokenizer.ggml.merges", v->merge, (size_t)v->nmerges, err) ||
+	const size_t n = (size_t)v->ntokens;
+
+	return gguf_put_str(w, "tokenizer.ggml.model", v->spm ? "llama" : "gpt2", err) ||
+	    gguf_put_str(w, "tokenizer.ggml.pre", v->spm ? "default" : tokenizer, err) ||
+	    gguf_put_strs(w, "tokenizer.ggml.tokens", v->token, n, err) ||
+	    gguf_put_i32s(w, "tokenizer.ggml.token_type", v->type, n, err) ||
+	    (v->spm ? gguf_put_f32s(w, "tokenizer.ggml.scores", v->score, n, err) :
+	    gguf_put_strs(w, "tokenizer.ggml.merges", v->merge, (size_t)v->nmerges, err)) ||
 	    gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 1, err) ||
 	    gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 2, err) ||
 	    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false, err) ||
 	    gguf_put_str(w, "tokenizer.chat_template", chat_template, err);
+}
+
+static int describe(struct gguf_writer *w, const struct vocab *v, const char *arch, const char *tokenizer,
+    struct err *err)
+{
+	return gguf_put_str(w, "general.architecture", arch, err) ||
+	    gguf_put_str(w, "general.name", "tiny test model", err) ||
+	    describe_sizes(w, v, arch, err) ||
+	    (tokenizer ? describe_vocab(w, v, tokenizer, err) : 0);
 }
 
 static size_t list_tensors(const struct vocab *v, enum tensor_type type, bool biased,
@@ -240,20 +276,43 @@ static size_t list_tensors(const struct vocab *v, enum tensor_type type, bool bi
 	return n;
 }
 
-static int write_model(const char *path, uint64_t seed, enum tensor_type type, const char *arch,
-    struct err *err)
+/* Of a file's vocabulary the number of tokens; all of them are as ready. */
+static int count_tokens(const struct gguf *g, struct vocab *v, struct err *err)
 {
-	static struct vocab v;
-	static float x[MAX_TOKENS * WIDTH];
-	struct gguf_out_tensor tensors[2 + 12 * LAYERS];
-	struct gguf_writer *w;
+	struct gguf_str *tokens;
 	size_t n;
 
-	make_vocab(&v);
-	n = list_tensors(&v, type, strcmp(arch, "qwen2") == 0, tensors, &v.text);
-	if (!(w = gguf_create(path, NULL, NULL, tensors, n, err)))
+	if (gguf_get_strs(g, "tokenizer.ggml.tokens", &tokens, &n, err) <= 0)
 		return -1;
-	if (describe(w, &v, arch, err) != 0) {
+	free(tokens);
+	if (n > MAX_FILE_TOKENS)
+		return err_set(err, "too many tokens");
+	v->ntokens = (int)n;
+	return 0;
+}
+
+static int write_model(const char *path, uint64_t seed, enum tensor_type type, const char *arch,
+    const char *tokenizer, const struct gguf *file, struct err *err)
+{
+	static const char *const drop[] = { "general.architecture", "general.name", "general.file_type",
+		"llama.block_count", "llama.context_length", "llama.embedding_length", "llama.feed_forward_length",
+		"llama.attention.head_count", "llama.attention.head_count_kv", "llama.rope.dimension_count",
+		"llama.vocab_size", "llama.rope.freq_base", "llama.attention.layer_norm_rms_epsilon", NULL };
+	static struct vocab v;
+	const bool biased = strcmp(arch, "llama") != 0;
+	struct gguf_out_tensor tensors[2 + 12 * LAYERS];
+	struct gguf_writer *w;
+	float *x;
+	size_t n;
+
+	v.spm = strcmp(tokenizer, "spm") == 0;
+	if (file ? count_tokens(file, &v, err) != 0 : (make_vocab(&v), false))
+		return -1;
+	n = list_tensors(&v, type, biased, tensors, &v.text);
+	if (!(w = gguf_create(path, file, file ? drop : NULL, tensors, n, err)))
+		return -1;
+	x = mem_zalloc((size_t)v.ntokens * WIDTH + FFN * WIDTH, sizeof *x);
+	if (describe(w, &v, strcmp(arch, "biased") == 0 ? "llama" : arch, file ? NULL : tokenizer, err) != 0) {
 		gguf_abort(w);
 		return -1;
 	}
@@ -264,6 +323,7 @@ static int write_model(const char *path, uint64_t seed, enum tensor_type type, c
 			return -1;
 		}
 	}
+	free(x);
 	arena_free(&v.text);
 	return gguf_commit(w, err);
 }
@@ -273,15 +333,19 @@ int main(int argc, char **argv)
 	int type = argc > 3 ? tensor_type_by_name(argv[3]) : TENSOR_F32;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	const char *arch = argc > 4 ? argv[4] : "llama";
+	const char *tokenizer = argc > 5 ? argv[5] : "smollm";
+	struct gguf *file = strchr(tokenizer, '/') ? gguf_open(tokenizer, NULL) : NULL;
 	struct err err;
 
-	if (argc < 2 || argc > 5 || type < 0 || !tensor_writable((unsigned)type)) {
-		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q4_0|Q4_1] [llama|qwen2]\n");
+	if (argc < 2 || argc > 6 || (strchr(tokenizer, '/') && !file) || type < 0 || !tensor_writable((unsigned)type)) {
+		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q4_0|Q4_1] "
+		    "[llama|qwen2|biased] [smollm|gpt-2|llama-bpe|qwen2|spm|./FILE]\n");
 		return 1;
 	}
-	if (write_model(argv[1], seed, (enum tensor_type)type, arch, &err) != 0) {
+	if (write_model(argv[1], seed, (enum tensor_type)type, arch, tokenizer, file, &err) != 0) {
 		fprintf(stderr, "mktiny: %s: %s\n", argv[1], err.msg);
 		return 1;
 	}
+	gguf_close(file);
 	return 0;
 }
