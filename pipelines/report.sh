@@ -177,6 +177,7 @@ plot()
 		cat
 	} | LC_ALL=C gnuplot | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
 		-e 's/rgb( *0, *0, *0)/currentColor/g; s/"black"/"currentColor"/g; s/"#000000"/"currentColor"/g' \
+		-e "s/'black'/'currentColor'/g" \
 		-e 's/<svg /<svg role="img" /'
 	echo '</figure>'
 }

@@ -34,6 +34,7 @@ iteration() {
 	grep -q '&lt;img src=http://x.invalid/a' page.html
 	# no colour but the text's own
 	refute grep -qE 'rgb\(|#[0-9A-Ea-e][0-9A-Fa-f]{5}"' page.html
+	refute grep -qE "['\"]black['\"]" page.html
 	# three of twelve prompts have no actor pair
 	grep -q '<td>kept</td><td>9</td>' page.html
 	# the other judge gave the same scores
