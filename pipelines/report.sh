@@ -252,7 +252,7 @@ tables()
 		{title: "Judge",
 			head: ["", "judgments", "read, %", "guided, %", "mean", "entropy, bits", "score with length, r",
 				"agreement, %", "without ties, %", "Spearman", "Kendall"],
-			rows: (to_entries | map(.value.agree as $a | .value.scores as $s | [.key + 1, $s.judgments, ($s.parse_rate | show(1)), ($s.guided_rate | show(1)),
+			rows: (to_entries | map(.value.agree as $a | .value.scores as $s | [.key + 1, ($s.judgments | show(0)), ($s.parse_rate | show(1)), ($s.guided_rate | show(1)),
 				($s.score_mean | show(2)), ($s.entropy | show(2)), ($s.score_length_r | show(2)), ($a.agreement | show(1)),
 				($a.agreement_without_ties | show(1)), ($a.spearman | show(2)), ($a.kendall_tau_b | show(2))]))},
 		{title: "Judge scores, % of the judgments read",
@@ -260,7 +260,7 @@ tables()
 			rows: (to_entries | map([.key + 1] + (.value.scores | percents($scores))))},
 		{title: "Meta-judge",
 			head: ["", "battles", "first wins, %", "higher score wins, %", "equal scores: first wins, %", "weight of a win by the first", "by the second", "rating spread"],
-			rows: (to_entries | map(.value.meta as $m | [.key + 1, $m.battles, ($m.first_rate | show(1)), ($m.higher_rate | show(1)),
+			rows: (to_entries | map(.value.meta as $m | [.key + 1, ($m.battles | show(0)), ($m.first_rate | show(1)), ($m.higher_rate | show(1)),
 				($m.equal_first_rate | show(1)), ($m.omega1 | show(2)), ($m.omega2 | show(2)), ($m.elo_spread_mean | show(0))]))},
 		{title: "Actor pairs, kept and dropped", head: ["", "why", "prompts"], rows: fates("actor")},
 		{title: "Judge pairs, kept and dropped", head: ["", "why", "prompts"], rows: fates("judge")}' "$work/all"

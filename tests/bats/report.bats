@@ -76,6 +76,10 @@ iteration() {
 	"$repo/pipelines/report.sh" i1 >one.md
 	[ "$(head -n 1 one.md)" = '# One iteration' ]
 	refute grep -q '^## Judge$' one.md
+	# a folder without the meta-judge's work
+	jq -c 'del(.meta)' i2/chosen.jsonl >chosen
+	mv chosen i2/chosen.jsonl
+	"$repo/pipelines/report.sh" i2 | grep -qxF '| 1 | - | - | - | - | - | - | - |'
 	mv i2 'a|b'
 	"$repo/pipelines/report.sh" 'a|b' | grep -qF '| 1 | a\|b |'
 }
