@@ -7,7 +7,8 @@
 # else. Where a folder has preferences.jsonl (mr-compare, against a baseline
 # that is the same for all), win rates are in it; where it has
 # other-judge.jsonl (the same responses scored by another judge), so is how
-# far the two agree.
+# far the two agree. The tables of all iterations come first in Markdown; they
+# are left out for one folder that has neither file.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -118,23 +119,32 @@ markdown()
 	' "$folder/chosen.jsonl"
 }
 
-# one FOLDER: what a page shows of it, as one JSON object. What mr-eval cannot
-# tell (few records, other lengths) is null.
+# evaluate REPORT FILE [OPTION FILE]: mr-eval's JSON; null where a file is not
+# there or mr-eval cannot tell (few records, other lengths). A report that
+# leaves out some records stands, and says so.
+evaluate()
+{
+	local status=0
+	if [ ! -e "$2" ] || { [ $# -eq 4 ] && [ ! -e "$4" ]; }; then
+		echo null
+		return
+	fi
+	mr-eval "$@" -q --format json 2>"$work/errors" || status=$?
+	case $status in
+	0) ;;
+	2) cat "$work/errors" >&2 ;;
+	*) echo null ;;
+	esac
+}
+
+# one FOLDER: what the tables and the page show of it, as one JSON object.
 one()
 {
 	local folder=$1
-	evaluate() { mr-eval "$@" -q --format json 2>/dev/null || echo null; }
-	{
-		echo null; [ ! -e "$folder/preferences.jsonl" ] || evaluate winrate "$folder/preferences.jsonl"
-	} | tail -n 1 >"$work/winrate"
-	{
-		echo null; [ ! -e "$folder/preferences.jsonl" ] || evaluate lc "$folder/preferences.jsonl"
-	} | tail -n 1 >"$work/lc"
-	{
-		echo null; [ ! -e "$folder/other-judge.jsonl" ] ||
-			evaluate judge --against "$folder/other-judge.jsonl" "$folder/chosen.jsonl"
-	} | tail -n 1 >"$work/agree"
-	evaluate judge --density "$folder/chosen.jsonl" >"$work/judge"
+	evaluate winrate "$folder/preferences.jsonl" >"$work/winrate"
+	evaluate lc "$folder/preferences.jsonl" >"$work/lc"
+	evaluate judge "$folder/chosen.jsonl" --against "$folder/other-judge.jsonl" >"$work/agree"
+	evaluate judge "$folder/chosen.jsonl" --density >"$work/judge"
 	evaluate meta "$folder/chosen.jsonl" >"$work/meta"
 	evaluate lengths "$folder/chosen.jsonl" >"$work/lengths"
 	jq -n --arg name "$folder" --slurpfile winrate "$work/winrate" --slurpfile lc "$work/lc" --slurpfile agree "$work/agree" \
@@ -167,6 +177,7 @@ plot()
 		cat
 	} | LC_ALL=C gnuplot | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
 		-e 's/rgb( *0, *0, *0)/currentColor/g; s/"black"/"currentColor"/g; s/"#000000"/"currentColor"/g' \
+		-e "s/'black'/'currentColor'/g" \
 		-e 's/<svg /<svg role="img" /'
 	echo '</figure>'
 }
@@ -222,28 +233,50 @@ plots()
 	fi
 }
 
+# The tables of all iterations, each an object with title, head and rows.
 tables()
 {
-	jq -rs '
+	jq -s '
 		def show($n): if . == null then "-" else pow(10; $n) as $p | (. * $p | round) / $p end;
-		def table($title; $head; $rows): "<section><h2>\($title)</h2><div class=\"wide\"><table><thead><tr>"
-			+ ($head | map(@html "<th>\(.)</th>") | join("")) + "</tr></thead><tbody>"
-			+ ($rows | map("<tr>" + (map(@html "<td>\(.)</td>") | join("")) + "</tr>") | join("")) + "</tbody></table></div></section>";
+		def span($low; $high; $n): if $low == null then "-" else "\($low | show($n)) to \($high | show($n))" end;
 		def fates($role): to_entries | map(.key as $i | .value[$role] | to_entries[] | [$i + 1, .key, .value]);
-		table("Iterations"; ["", "folder", "characters", "win rate, %", "error", "LC win rate, %", "DPO loss, first to last"];
-			to_entries | map([.key + 1, .value.name, (.value.lengths.mean | show(0)), (.value.winrate.win_rate | show(2)),
-				(.value.winrate.standard_error | show(2)), (.value.lc.length_controlled_winrate | show(2)),
-				"\(.value.log[0].loss | show(4)) to \(.value.log[-1].loss | show(4))"])),
-		table("Judge"; ["", "judgments", "read, %", "guided, %", "mean", "entropy, bits", "score with length, r",
-				"agreement, %", "without ties, %", "Spearman", "Kendall"];
-			to_entries | map(.value.agree as $a | .value.scores as $s | [.key + 1, $s.judgments, ($s.parse_rate | show(1)), ($s.guided_rate | show(1)),
+		def interval: if .standard_error == null then "-"
+			else (1.96 * .standard_error) as $e | span(.win_rate - $e; .win_rate + $e; 2) end;
+		def percents($names): .parsed as $all | [.["score_" + $names[]] | if $all > 0 then 100 * (. // 0) / $all | show(1) else "-" end];
+		["0", "1", "2", "3", "4", "5", "other"] as $scores
+		| {title: "Iterations",
+			head: ["", "folder", "characters", "win rate, %", "error", "95 % interval", "LC win rate, %", "DPO loss, first to last"],
+			rows: (to_entries | map(.key as $i | .value | [$i + 1, .name, (.lengths.mean | show(0)), (.winrate.win_rate | show(2)),
+				(.winrate.standard_error | show(2)), (.winrate | interval), (.lc.length_controlled_winrate | show(2)),
+				span(.log[0].loss; .log[-1].loss; 4)]))},
+		{title: "Judge",
+			head: ["", "judgments", "read, %", "guided, %", "mean", "entropy, bits", "score with length, r",
+				"agreement, %", "without ties, %", "Spearman", "Kendall"],
+			rows: (to_entries | map(.value.agree as $a | .value.scores as $s | [.key + 1, ($s.judgments | show(0)), ($s.parse_rate | show(1)), ($s.guided_rate | show(1)),
 				($s.score_mean | show(2)), ($s.entropy | show(2)), ($s.score_length_r | show(2)), ($a.agreement | show(1)),
-				($a.agreement_without_ties | show(1)), ($a.spearman | show(2)), ($a.kendall_tau_b | show(2))])),
-		table("Meta-judge"; ["", "battles", "first wins, %", "higher score wins, %", "equal scores: first wins, %", "weight of a win by the first", "by the second", "rating spread"];
-			to_entries | map(.value.meta as $m | [.key + 1, $m.battles, ($m.first_rate | show(1)), ($m.higher_rate | show(1)),
-				($m.equal_first_rate | show(1)), ($m.omega1 | show(2)), ($m.omega2 | show(2)), ($m.elo_spread_mean | show(0))])),
-		table("Actor pairs, kept and dropped"; ["", "why", "prompts"]; fates("actor")),
-		table("Judge pairs, kept and dropped"; ["", "why", "prompts"]; fates("judge"))' "$work/all"
+				($a.agreement_without_ties | show(1)), ($a.spearman | show(2)), ($a.kendall_tau_b | show(2))]))},
+		{title: "Judge scores, % of the judgments read",
+			head: (["", $scores[]]),
+			rows: (to_entries | map([.key + 1] + (.value.scores | percents($scores))))},
+		{title: "Meta-judge",
+			head: ["", "battles", "first wins, %", "higher score wins, %", "equal scores: first wins, %", "weight of a win by the first", "by the second", "rating spread"],
+			rows: (to_entries | map(.value.meta as $m | [.key + 1, ($m.battles | show(0)), ($m.first_rate | show(1)), ($m.higher_rate | show(1)),
+				($m.equal_first_rate | show(1)), ($m.omega1 | show(2)), ($m.omega2 | show(2)), ($m.elo_spread_mean | show(0))]))},
+		{title: "Actor pairs, kept and dropped", head: ["", "why", "prompts"], rows: fates("actor")},
+		{title: "Judge pairs, kept and dropped", head: ["", "why", "prompts"], rows: fates("judge")}' "$work/all"
+}
+
+html_tables()
+{
+	tables | jq -r '"<section><h2>\(.title)</h2><div class=\"wide\"><table><thead><tr>"
+		+ (.head | map(@html "<th>\(.)</th>") | join("")) + "</tr></thead><tbody>"
+		+ (.rows | map("<tr>" + (map(@html "<td>\(.)</td>") | join("")) + "</tr>") | join("")) + "</tbody></table></div></section>"'
+}
+
+markdown_tables()
+{
+	tables | jq -r 'def line: map(tostring | gsub("[\u0000-\u001f\u007f]"; " ") | gsub("\\|"; "\\|")) | "| " + join(" | ") + " |";
+		"## \(.title)", "", (.head | line), "|" + (.head | map("---|") | add), (.rows[] | line), ""'
 }
 
 examples()
@@ -272,7 +305,9 @@ page()
 	.wide { overflow-x: auto; }
 	table { border-collapse: collapse; }
 	th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left; vertical-align: bottom; }
-	td { font-variant-numeric: tabular-nums; }
+	/* numbers keep to their line, however narrow the screen; words are in the second column */
+	td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+	td:nth-child(2) { white-space: normal; }
 	pre { background: var(--soft); padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 .7rem; max-height: 24rem; overflow-y: auto; }
 	.plots, .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
 	.pair > *, .plots > * { min-width: 0; }
@@ -282,18 +317,30 @@ page()
 	echo '<div class="plots">'
 	plots
 	echo '</div>'
-	tables
+	html_tables
 	examples
 	echo '</body></html>'
 }
 
-if [ -n "$html" ]; then
+overview=
+[ $# -eq 1 ] || overview=1
+for folder in "$@"; do
+	[ ! -e "$folder/preferences.jsonl" ] && [ ! -e "$folder/other-judge.jsonl" ] || overview=1
+done
+if [ -n "$html$overview" ]; then
 	for folder in "$@"; do
 		one "$folder"
 	done >"$work/all"
+fi
+if [ -n "$html" ]; then
 	page >"$work/page"
 	cat "$work/page"
 	exit
+fi
+if [ -n "$overview" ]; then
+	echo '# Meta-rewarding: iterations'
+	echo
+	markdown_tables
 fi
 for folder in "$@"; do
 	if [ $# -eq 1 ]; then echo '# One iteration'; else echo "# Iteration: $folder"; fi

@@ -1,5 +1,4 @@
 /* mr-eval: reports on preferences, records and pairs. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,7 +69,7 @@ struct command {
 	const char *options;            /* of its own, with blanks around */
 };
 
-enum { WHOLE = -1, OTHER = -2 };
+enum { WHOLE = LC_EVERY, OTHER = -2 };
 
 struct eval {
 	const struct command *command;
@@ -166,66 +165,35 @@ static void read_all(struct cli *c, struct eval *e)
 	buf_free(&name);
 }
 
-/* The weights are the whole's; a group has its share of what they predict. */
 static void show_lc(struct cli *c, struct eval *e, struct report *r, long group)
 {
-	static const struct lc_weights none = { NAN, NAN, NAN, NAN };
-	const struct lc_weights *weights = group == WHOLE ? &e->weights : &none;
-	double error, rate;
 	struct err err;
 
 	if (group == WHOLE && lc_fit(e->lc, &e->weights, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);
-	rate = lc_win_rate(e->lc, group, &error);
-	report_add(r, "length_controlled_winrate", rate);
-	report_add(r, "lc_standard_error", error);
-	report_add(r, "weight_length", weights->length);
-	report_add(r, "weight_difficulty", weights->difficulty);
-	report_add(r, "weight_model", weights->model);
-	report_add(r, "C", weights->C);
+	lc_show(r, e->lc, group == WHOLE ? &e->weights : NULL, group);
 }
 
 static void show_arena(struct cli *c, struct eval *e, struct report *r, long group)
 {
-	static const char *const verdicts[] = { "much_worse", "worse", "same", "better", "much_better" };
-	static const char *const styles[] = { "style_length", "style_headers", "style_lists", "style_bold" };
-	const struct arena_hard *a = &e->arena;
 	struct arena_result result;
 	struct err err;
 
 	(void)group;
-	if (arena_hard_fit(a, c->seed, rounds, &result, &err) != 0)
+	if (arena_hard_fit(&e->arena, c->seed, rounds, &result, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);
-	report_add(r, "win_rate", result.win_rate);
-	report_add(r, "lower", result.lower);
-	report_add(r, "upper", result.upper);
-	report_add(r, "rating", result.rating);
-	report_add(r, "prompts", (double)a->n);
-	report_add(r, "games", (double)a->games);
-	report_add(r, "unjudged", (double)a->unjudged);
-	for (int i = 0; i < ARENA_VERDICTS; i++)
-		report_add(r, verdicts[i], (double)a->verdicts[i]);
-	for (int i = 0; i < ARENA_STYLES && a->style; i++)
-		report_add(r, styles[i], result.style[i]);
+	arena_hard_show(r, &e->arena, &result);
 }
 
 static void show_compare(struct cli *c, struct eval *e, struct report *r, long group)
 {
-	struct paired_result p;
+	struct paired_result result;
 	struct err err;
 
 	(void)group;
-	if (paired_fit(&e->paired, c->seed, rounds, &p, &err) != 0)
+	if (paired_fit(&e->paired, c->seed, rounds, &result, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);
-	report_add(r, "n", (double)p.n);
-	report_add(r, "unpaired", (double)p.unpaired);
-	report_add(r, "win_rate_a", p.rate[0]);
-	report_add(r, "win_rate_b", p.rate[1]);
-	report_add(r, "difference", p.difference);
-	report_add(r, "standard_error", p.standard_error);
-	report_add(r, "lower", p.lower);
-	report_add(r, "upper", p.upper);
-	report_add(r, "p_value", p.p_value);
+	paired_show(r, &result);
 }
 
 static void show_agree(struct cli *c, struct eval *e, struct report *r, long group)

@@ -263,3 +263,21 @@ int arena_hard_fit(const struct arena_hard *a, uint64_t seed, int rounds, struct
 	design_free(&d);
 	return rc;
 }
+
+void arena_hard_show(struct report *r, const struct arena_hard *a, const struct arena_result *result)
+{
+	static const char *const verdicts[] = { "much_worse", "worse", "same", "better", "much_better" };
+	static const char *const styles[] = { "style_length", "style_headers", "style_lists", "style_bold" };
+
+	report_add(r, "win_rate", result->win_rate);
+	report_add(r, "lower", result->lower);
+	report_add(r, "upper", result->upper);
+	report_add(r, "rating", result->rating);
+	report_add(r, "prompts", (double)a->n);
+	report_add(r, "games", (double)a->games);
+	report_add(r, "unjudged", (double)a->unjudged);
+	for (int i = 0; i < ARENA_VERDICTS; i++)
+		report_add(r, verdicts[i], (double)a->verdicts[i]);
+	for (int i = 0; i < ARENA_STYLES && a->style; i++)
+		report_add(r, styles[i], result->style[i]);
+}

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "record/record.h"
 #include "stats/map.h"
+#include "stats/report.h"
 #include "stats/sides.h"
 
 enum { ARENA_STYLES = 4 };      /* length, headers, lists, bold */
@@ -63,5 +64,7 @@ struct arena_result {
 /* -1: no game with a verdict. With style control a small ridge, 1e-4 on
  * |beta|^2/2, keeps the coefficients finite. */
 int arena_hard_fit(const struct arena_hard *a, uint64_t seed, int rounds, struct arena_result *r, struct err *err);
+/* Adds the result and the counts behind it to a row. */
+void arena_hard_show(struct report *r, const struct arena_hard *a, const struct arena_result *result);
 
 #endif

@@ -281,3 +281,17 @@ double lc_win_rate(const struct lc *lc, long group, double *standard_error)
 	*standard_error = m->n > 1 ? moments_sd(m) / sqrt((double)m->n) : NAN;
 	return m->n ? m->mean : NAN;
 }
+
+void lc_show(struct report *r, const struct lc *lc, const struct lc_weights *weights, long group)
+{
+	static const struct lc_weights none = { NAN, NAN, NAN, NAN };
+	double error, rate = lc_win_rate(lc, group, &error);
+
+	weights = weights ? weights : &none;
+	report_add(r, "length_controlled_winrate", rate);
+	report_add(r, "lc_standard_error", error);
+	report_add(r, "weight_length", weights->length);
+	report_add(r, "weight_difficulty", weights->difficulty);
+	report_add(r, "weight_model", weights->model);
+	report_add(r, "C", weights->C);
+}

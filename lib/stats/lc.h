@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "record/record.h"
+#include "stats/report.h"
 
 enum lc_formula { LC_MINIMAL, LC_NOREG, LC_V1 };
 
@@ -60,5 +61,7 @@ enum { LC_EVERY = -1 };
 /* After lc_fit: the mean in percent over a group or LC_EVERY, and its standard
  * error (NaN where there are no two records). */
 double lc_win_rate(const struct lc *lc, long group, double *standard_error);
+/* Adds both to a row, and the weights, which are the whole's: NULL for a group. */
+void lc_show(struct report *r, const struct lc *lc, const struct lc_weights *weights, long group);
 
 #endif

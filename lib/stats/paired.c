@@ -92,3 +92,16 @@ void paired_free(struct paired *p)
 	sides_free(&p->sides[1]);
 	free(p->difference);
 }
+
+void paired_show(struct report *r, const struct paired_result *result)
+{
+	report_add(r, "n", (double)result->n);
+	report_add(r, "unpaired", (double)result->unpaired);
+	report_add(r, "win_rate_a", result->rate[0]);
+	report_add(r, "win_rate_b", result->rate[1]);
+	report_add(r, "difference", result->difference);
+	report_add(r, "standard_error", result->standard_error);
+	report_add(r, "lower", result->lower);
+	report_add(r, "upper", result->upper);
+	report_add(r, "p_value", result->p_value);
+}

@@ -10,6 +10,7 @@
 #include "record/record.h"
 #include "stats/map.h"
 #include "stats/moments.h"
+#include "stats/report.h"
 #include "stats/sides.h"
 
 /* Zero-initialised. Preferences as eval_preference gives them. */
@@ -35,6 +36,8 @@ int paired_add_first(struct paired *p, const struct record *rec, double preferen
 int paired_add_second(struct paired *p, const struct record *rec, double preference, struct err *err);
 /* -1: no prompt is judged in both. */
 int paired_fit(struct paired *p, uint64_t seed, int rounds, struct paired_result *r, struct err *err);
+/* Adds the result to a row. */
+void paired_show(struct report *r, const struct paired_result *result);
 void paired_free(struct paired *p);
 
 #endif

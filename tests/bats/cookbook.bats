@@ -45,5 +45,6 @@ cut_blocks() {
 	[ "$(wc -l <preferences.jsonl)" -eq 4 ]
 	[ -s next.gguf ]
 	[ -s judge.gguf ]
+	mr-eval mtbench -q --format json graded.jsonl | jq -e '.n == 4 and .turn_1 >= 1 and .turn_2 >= 1 and (.groups | length) == 2'
 	grep -q '^# One iteration' report.md
 }

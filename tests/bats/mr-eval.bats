@@ -369,11 +369,12 @@ arena_games() {
 	# 100 MB of records under 64 MB of resident memory; the sanitizers take more for themselves
 	[ -z "${ASAN_OPTIONS:-}" ] || skip 'the sanitizers keep freed memory'
 	jq -nc '("x" * 4000) as $t | {id: "a", preference: 2, len_1: 3, len_2: 4, score: 5, output_2: $t,
+		prompt: "p", chosen: "cc", rejected: "r", meta: {response: 0, battles: [{first: 0, second: 0, winner: "first"}], elo: [1000]},
 		responses: [{text: $t, score: 1, judgments: [{text: "", score: 1}]}]}' >line
 	local report peak pid
 	mkfifo pipe
-	for report in winrate judge mtbench; do
-		mr-eval $report -q <pipe >out.json &
+	for report in winrate judge mtbench lengths meta pairs; do
+		mr-eval $report -q <pipe >$report.json &
 		pid=$!
 		exec 9>pipe
 		awk '{ for (i = 0; i < 12800; i++) print }' line >&9
@@ -384,7 +385,12 @@ arena_games() {
 		echo "$report: $peak kB"
 		[ "$peak" -gt 0 ] && [ "$peak" -lt 65536 ]
 	done
-	is '.n == 12800 and .score == 5' out.json
+	is '.n_total == 12800' winrate.json
+	is '.judgments == 12800' judge.json
+	is '.n == 12800 and .score == 5' mtbench.json
+	is '.n == 12800 and .mean == 4000' lengths.json
+	is '.battles == 12800 and .win_first == 12800' meta.json
+	is '.pairs == 12800 and .chosen_longer_rate == 100' pairs.json
 }
 
 @test "which report: the first word" {
