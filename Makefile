@@ -147,7 +147,7 @@ fuzz:   ## libFuzzer on every target in tests/fuzz, FUZZ_SECONDS each
 	$(SUBMAKE) $(FUZZ_VARIABLES) fuzzers
 	tests/fuzz.sh '$(B)/clang-fuzz' $(FUZZ_SECONDS)
 
-bench: model   ## speed, a figure a line (PEER=llama_cpp: and that program's)
+bench: model   ## speed, a figure a line (PEER=llama_cpp or torch: and that program's)
 	$(SUBMAKE) benches
 	tests/bench.sh '$(B)'
 

@@ -3,8 +3,9 @@
 #
 # Runs the benchmarks of a build folder: "name<TAB>value<TAB>unit", a figure a
 # line. MR_MODEL names another model, THREADS another number of threads than
-# that of the CPUs. With PEER=llama_cpp, and that package installed for
-# PYTHON (python3), its figures follow, and how many times as fast this is.
+# that of the CPUs. With PEER=llama_cpp (generation) or PEER=torch (training, by
+# TRL), and its packages installed for PYTHON (python3), its figures follow,
+# and how many times as fast this is.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -21,14 +22,14 @@ peer=${PEER:-}
 [[ $peer ]] || exit 0
 script=tests/bench/peer_$peer.py
 if [[ ! $peer =~ ^[a-z_]+$ || ! -f $script ]]; then
-	echo "bench: PEER=$peer: there is llama_cpp" >&2
+	echo "bench: PEER=$peer: there are llama_cpp and torch" >&2
 	exit 1
 fi
 threads=$(awk -F '\t' '$1 == "threads" { print int($2) }' "$figures")
-"${PYTHON:-python3}" "$script" "$model" "$threads" | tee "$figures.peer"
+"${PYTHON:-python3}" "$script" "$model" "$threads" "$build" | tee "$figures.peer"
 status=$?
 if ((status == 3)); then
-	echo "bench: $peer is not installed: no figures of it" >&2
+	echo "bench: what PEER=$peer needs is not installed: no figures of it" >&2
 	exit 0
 fi
 ((status == 0)) || exit 1
