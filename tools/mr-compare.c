@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "cli/ask.h"
 #include "method/guided.h"
 #include "method/template.h"
 #include "method/verdict5.h"
-#include "record/json.h"
 #include "stats/markdown.h"
 
 static const char *template_file, *protocol_name = "winner";

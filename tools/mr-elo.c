@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
 #include "method/elo.h"
-#include "record/json.h"
 
 static const char *omega_text;
 static double ridge = 1e-3;

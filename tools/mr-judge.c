@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/ask.h"
 #include "method/guided.h"
 #include "method/lengthctl.h"
 #include "method/template.h"
-#include "record/json.h"
 
 static int n = 11;
 static const char *template_file, *scale_name = "0-5";

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
 #include "method/lengthctl.h"
-#include "record/json.h"
 
 static double rho;
 static int max_chars;

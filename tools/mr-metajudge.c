@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "cli/ask.h"
 #include "method/elo.h"
 #include "method/guided.h"
 #include "method/lengthctl.h"
 #include "method/template.h"
-#include "record/json.h"
 
 static const char *template_file;
 static bool overwrite, guided;

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/ask.h"
 #include "method/pairs.h"
 #include "method/template.h"
-#include "record/json.h"
 
 static const char *role = "both", *template_file;
 

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "cli/ask.h"
 #include "method/newprompt.h"
 #include "method/rouge.h"
 #include "method/template.h"
-#include "record/json.h"
 
 static int n = 100, shots = 8, max_chars = 1000, max_tries;
 static double max_rouge = 0.7;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
-#include "record/json.h"
+#include "base/json.h"
 
 static int n = 7;
 static bool overwrite;

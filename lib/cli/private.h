@@ -2,8 +2,8 @@
 #ifndef MR_CLI_PRIVATE_H
 #define MR_CLI_PRIVATE_H
 
+#include "base/json.h"
 #include "base/sha256.h"
-#include "record/json.h"
 #include "cli/cli.h"
 
 /* A set of strings. */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/sha256.h"
-#include "record/json.h"
 #include "train/ranks.h"
 
 static void add_options(struct training *t, struct cli_tool *tool, const struct opt *own)

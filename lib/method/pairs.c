@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "record/json.h"
+#include "base/json.h"
 
 static void message_write(struct buf *out, const char *role, const char *content)
 {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "record/json.h"
 
 enum { LARGEST = 1 << 28 };     /* bytes of a JSON file */
 

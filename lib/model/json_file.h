@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-/* Strict JSON (record/json.h), an object, and no U+0000 in any string. what
+/* Strict JSON (base/json.h), an object, and no U+0000 in any string. what
  * names it in messages. cJSON_Delete it. */
 cJSON *json_object_parse(const char *text, size_t len, const char *what, struct err *err);
 /* A file of folder. NULL with a message that names it, or with *there false

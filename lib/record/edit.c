@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "record/json.h"
+#include "base/json.h"
 #include "record/record.h"
 
 void edits_free(struct edit *e, size_t n)

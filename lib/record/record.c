@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "record/edit.h"
-#include "record/json.h"
 
 static struct json_span whole(const struct record *r)
 {

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "record/json.h"
 
 int group_name(const struct record *rec, const char *by, struct buf *name, struct err *err)
 {

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "record/json.h"
 #include "train/ranks.h"
 
 /* -log sigma(x), without overflow on either side */

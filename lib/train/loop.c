@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "record/json.h"
 #include "train/ranks.h"
 
 enum { NORMS_FIRST = 5 };       /* steps before a norm can be told from the others */

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "record/json.h"
 #include "train/ranks.h"
 
 struct totals {

@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "record/json.h"
+#include "base/json.h"
 #include "test.h"
 
 static struct json_span all(const char *text)

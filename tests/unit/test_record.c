@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "record/json.h"
+#include "base/json.h"
 #include "record/record.h"
 #include "test.h"
 

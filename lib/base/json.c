@@ -1,4 +1,4 @@
-#include "record/json.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * they stand, so that a stage can add a field and leave every other byte as
  * it came, and writes strings.
  */
-#ifndef MR_RECORD_JSON_H
-#define MR_RECORD_JSON_H
+#ifndef MR_BASE_JSON_H
+#define MR_BASE_JSON_H
 
 #include <stddef.h>
 
