@@ -22,7 +22,7 @@ static const double MEAN = 0.02, PERPLEXITY = 0.005;
 
 enum { TEXT_TOKENS = 2000, CHUNK = 64 };
 #if defined(__SANITIZE_ADDRESS__)
-enum { WHOLE = 32, PART = 8 };          /* sanitizers make it slow */
+enum { WHOLE = 16, PART = 4 };          /* sanitizers make it slow */
 #else
 enum { WHOLE = TEXT_TOKENS, PART = 64 };
 #endif
