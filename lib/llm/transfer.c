@@ -59,6 +59,7 @@ struct transfer {
 	int nwaiting, nadded, inflight, places;
 	bool stopped;
 	uint64_t requests, retries;
+	char silence[200];              /* why the last server that did not answer did not */
 	struct rng jitter;
 	void (*tick)(void *arg);
 	void *tick_arg;
@@ -368,6 +369,7 @@ static void launch(struct transfer *t, struct post *p, int at, bool probe)
 	p->retry_after = -1;
 	p->permanent = false;
 	p->endpoint = t->ends.v[at].base;
+	p->began = now_seconds();
 	p->attempts++;
 	t->requests++;
 	t->inflight++;
@@ -383,8 +385,7 @@ static void launch(struct transfer *t, struct post *p, int at, bool probe)
 static void give_up(struct transfer *t, struct post *p)
 {
 	const struct endpoint *e = &t->ends.v[p->at >= 0 ? p->at : 0];
-	if (!p->error[0])
-		snprintf(p->error, sizeof p->error, "no server answers");
+	snprintf(p->error, sizeof p->error, "no server answers: %s", t->silence);
 	p->status = 0;
 	p->permanent = true;
 	p->endpoint = e->base;
@@ -467,10 +468,12 @@ static void take_result(struct transfer *t, struct line *l, CURLcode rc)
 	else
 		snprintf(p->error, sizeof p->error, "%s", *l->error ? l->error : curl_easy_strerror(rc));
 	const bool silence = rc != CURLE_OK && is_silence(rc, l);
+	if (silence)
+		snprintf(t->silence, sizeof t->silence, "%.199s", p->error);
 	if (silence && p->probe)
 		p->attempts--;          /* it only found out what was known */
 	if (rc == CURLE_OK || silence || p->probe)
-		note_change(t, p, endpoints_result(&t->ends, p->at, !silence, p->probe, now_seconds()));
+		note_change(t, p, endpoints_result(&t->ends, p->at, !silence, p->probe, p->began, now_seconds()));
 	t->ends.v[p->at].inflight--;
 	t->inflight--;
 	curl_multi_remove_handle(t->multi, l->easy);
