@@ -385,7 +385,7 @@ static void launch(struct transfer *t, struct post *p, int at, bool probe)
 static void give_up(struct transfer *t, struct post *p)
 {
 	const struct endpoint *e = &t->ends.v[p->at >= 0 ? p->at : 0];
-	snprintf(p->error, sizeof p->error, "no server answers: %s", t->silence);
+	snprintf(p->error, sizeof p->error, "%s (no server answers)", t->silence);
 	p->status = 0;
 	p->permanent = true;
 	p->endpoint = e->base;
