@@ -222,12 +222,21 @@ int http_submit(struct http *h, const struct llm_request *r, void *tag, struct e
 	return 0;
 }
 
-/* The key is nobody's to read, also where a server repeats it. */
+/* The key is nobody's to read, also where a server repeats it, and where the
+ * message was cut off amid the key. */
 static void hide_key(const struct http *h, char *message)
 {
 	const size_t len = h->key ? strlen(h->key) : 0;
 	for (char *s = message; len > 0 && (s = strstr(s, h->key)); s += len)
 		memset(s, '*', len);
+	const size_t total = strlen(message);
+	for (size_t part = len < total ? len : total; part > 3; part--) {
+		char *end = message + total - part;
+		if (memcmp(end, h->key, part) == 0) {
+			memset(end, '*', part);
+			break;
+		}
+	}
 }
 
 static void end_ask(struct http *h, struct ask *a)
