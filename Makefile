@@ -19,7 +19,7 @@ MODEL_FILE = models/SmolLM2-135M-Instruct.Q4_1.gguf
 WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 STD     = -std=c11 -D_GNU_SOURCE
 DEFS    = -DMR_VERSION='"$(VERSION)"' -Ilib
-LIBS    = -lcjson -lcurl -lopenblas -lpthread -lm
+LIBS    = -Wl,--as-needed -lcjson -lcurl -lopenblas -lpthread -lm
 
 # MPI=1: mr-dpo and mr-sft can be run by mpirun.
 MPI     =
