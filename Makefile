@@ -152,7 +152,7 @@ fuzz:   ## libFuzzer on every target in tests/fuzz, FUZZ_SECONDS each
 	tests/fuzz.sh '$(B)/clang-fuzz' $(FUZZ_SECONDS)
 
 bench: model   ## speed, a figure a line (PEER=llama_cpp or torch: and that program's)
-	$(SUBMAKE) benches
+	$(SUBMAKE) benches all $(B)/helper/server
 	tests/bench.sh '$(B)'
 
 lint:   ## the checkers that are installed, on code, scripts and manual pages
