@@ -80,12 +80,16 @@ for program in "$1" jq parallel sha256sum flock tar split; do
 done
 [[ -f $input && -r $input ]] || die "$input: no file that can be read"
 [[ -f $output || ! -e $output ]] || die "$output: no file"
-: "${MODEL:=${MR_MODEL:-}}" "${RETRIES:=3}"
+: "${MODEL:=${MR_MODEL:-}}" "${RETRIES:=3}" "${WORKDIR:=.meta-rewarding}" "${SSH:=ssh}"
 hosts=()
 [ -z "$SSHLOGIN" ] || IFS=, read -ra hosts <<<"$SSHLOGIN"
 [ ${#hosts[@]} -gt 0 ] || : "${JOBS:=$(nproc)}"
 : "${JOBS:=1}"
-ssh="$SSH -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15"
+scratch=$(mktemp -d)
+# one login a host, for all that is done there
+ssh="$SSH -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15
+	-oControlMaster=auto -oControlPath=$scratch/%C -oControlPersist=60"
+ssh=${ssh//$'\n\t'/ }
 
 # words for a POSIX shell
 quoted()
@@ -100,18 +104,19 @@ on()
 	$ssh "${1#*/}" "sh -c $(quoted "$2")" </dev/null
 }
 
-scratch=$(mktemp -d)
 worker='' watcher='' folder=''
 remote=()       # the hosts but this one
 leave()
 {
+	local host
 	trap - EXIT
 	set +e
 	[ -z "$watcher" ] || kill "$watcher"
-	rm -rf "$scratch"
-	for host in ${folder:+"${remote[@]}"}; do
-		on "$host" "rm -rf $(quoted "$folder"); rmdir $(quoted "$WORKDIR")"
+	for host in "${remote[@]}"; do
+		[ -z "$folder" ] || on "$host" "rm -rf $(quoted "$folder"); rmdir .meta-rewarding"
+		$SSH -oControlPath="$scratch/%C" -O exit "${host#*/}"
 	done
+	rm -rf "$scratch"
 } 2>/dev/null
 # What runs is ended; the shards that are done are kept.
 stop()
@@ -288,7 +293,7 @@ task="JOBS=$JOBS THREADS=$THREADS REMOTE_BIN=$(quoted "$REMOTE_BIN") sh ./.shard
 options=()
 if [ ${#logins[@]} -gt 0 ]; then
 	options=(--sshlogin "$(IFS=,; echo "${logins[*]}")" --ssh "$ssh" --rsync-opts=-rtLzR --workdir "$folder"
-		--transferfile '{}.in' --return '{}.tar' --cleanup --basefile .shard)
+		--transferfile '{}.in' --return '{}.tar' --basefile .shard)
 	for ((i = 0; i < ${#links[@]}; i += 2)); do
 		options+=(--basefile "${links[i]}")
 	done
