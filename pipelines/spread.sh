@@ -138,17 +138,23 @@ help=$("$1" --help 2>/dev/null) || true
 [[ $help == *--rejects* && $help == *--resume* ]] || usage "$1 is no filter of records"
 
 # It runs in a folder of its own, here and on other hosts; the files that it
-# names by relative paths are there too.
+# names by relative paths are there too, but for a key.
 links=()        # name, file, name, file, ...
 command=()
+last=''
 for word; do
+	case $word in
+	-o | --output* | --rejects* | --resume* | --manifest* | --budget-*)
+		usage "$word is for one process, spread.sh starts several" ;;
+	esac
 	file=${word#--*=}
-	if [ -f "$file" ] && [[ /$file/ == */../* ]]; then
+	if [ -f "$file" ] && [[ /$file/ == */../* || "$last $word" == *--key-file* ]]; then
 		word=${word%"$file"}$(realpath "$file")
 	elif [ -f "$file" ] && [[ $file != /* ]]; then
 		links+=("$file" "$(realpath "$file")")
 	fi
 	command+=("$word")
+	last=$word
 done
 if [ -n "$MODEL" ] && [[ $help == *--model* && " $* " != *' --endpoint'* ]]; then
 	[ -f "$MODEL" ] || die "there is no model $MODEL"

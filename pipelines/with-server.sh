@@ -128,7 +128,8 @@ for ((until = SECONDS + ${SERVER_SECONDS:-600}; ; )); do
 	sleep 0.2
 done
 
-name=$(jq -r --arg name "$name" '.data[0].id? // $name' <<<"$models" 2>/dev/null || echo "$name")
+told=$(jq -r '.data[0].id? // empty' <<<"$models" 2>/dev/null) || true
+name=${told:-$name}
 export MR_ENDPOINT=http://$host:$port MR_ENDPOINT_MODEL=$name
 words=()
 for word; do

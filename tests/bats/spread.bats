@@ -201,6 +201,9 @@ shards() {
 	assert_failure 1
 	run spread in.jsonl out.jsonl
 	assert_failure 1
+	run spread in.jsonl out.jsonl $sample -o other.jsonl
+	assert_failure 1
+	assert_line --partial -- '-o is for one process'
 	run spread in.jsonl out.jsonl cat
 	assert_failure 1
 	assert_line --partial 'cat is no filter of records'
