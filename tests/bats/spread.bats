@@ -244,7 +244,7 @@ stand_in_hosts() {
 	echo "\$host \$*" >>"$PWD/ssh.log"
 	echo \$\$ >>"$PWD/pids.\$host"
 	[ "\$host" = one ] && last=1 || last=2
-	export PATH=/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
+	export PATH=$PWD/path:/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
 	cd "\$HOME" && exec sh -c "\$*"
 	END
 	chmod +x ssh
@@ -331,6 +331,36 @@ kill_stand_in() {
 	run spread MODEL= SSHLOGIN=one in.jsonl out.jsonl $sample
 	assert_failure 3
 	[ ! -e out.jsonl.shards ]
+}
+
+@test "the manual's commands by hand: the same bytes as well" {
+	stand_in_hosts
+	sed -n '/^\.SH SEVERAL MACHINES/,/^\.SH [^S]/p' "$repo/man/man7/meta-rewarding.7" |
+		awk '/^\.nf/ { inside = 1; text = ""; next } /^\.fi/ { if (text ~ /parallel/) printf "%s", text; inside = 0 }
+			inside { text = text $0 "\n" }' |
+		sed "s/\\\\e\$/\\\\/; s/\\\\-/-/g; s/\\\\(aq/'/g; s/host1/one/; s/host2/two/; s/-n 7/-n 2 --max-tokens 6 --seed 3/" >commands
+	[ "$(grep -c '^parallel' commands)" -eq 3 ]
+	# a command each time, with what it writes
+	awk '/^parallel/ { n++ } /^split/ { n = 3 } { print >("command." (n < 3 ? n : 3)) }' commands
+	ln -s "$PWD/there" path
+	export PARALLEL_SSH=$SSH
+	cp "$TINY" my.gguf
+	prompts 25 >prompts.jsonl
+	$sample -q prompts.jsonl >whole.jsonl
+	for n in 1 2 3; do
+		rm -f sampled.jsonl log
+		PATH=$BIN:$PATH bash -eo pipefail "command.$n" 2>errors || { cat "command.$n" errors; false; }
+		cmp whole.jsonl sampled.jsonl
+	done
+	[ "$(find home -type f | grep -vc '/\.parallel/')" -eq 0 ]
+	# the last one goes on
+	rm done.part.aaab
+	sed -i '/aaab/d' log
+	sed -i '/^split/d' command.3
+	: >ssh.log
+	bash -eo pipefail command.3 2>errors
+	cmp whole.jsonl sampled.jsonl
+	refute grep -q 'part.aaaa' ssh.log
 }
 
 # kill_tree PID: with all that it has started
