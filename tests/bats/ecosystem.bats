@@ -38,6 +38,26 @@ our_logprobs() {
 	EOF
 }
 
+@test "trl.sh: TRL's own command line trains on the pairs, from GGUF file to GGUF file" {
+	needs_package torch transformers datasets trl accelerate
+	responses 4 | mr-judge -q -n 2 --guided | mr-lengthctl -q | mr-pairs -q --role actor >pairs.jsonl
+	MR_PYTHON=$PYTHON EVAL=pairs.jsonl LR=1e-3 BATCH=2 EPOCHS=2 "$repo/pipelines/trl.sh" pairs.jsonl "$TINY" trained.gguf >log.jsonl
+	# the first loss is log 2, and then it falls on the pairs trained on
+	jq -se 'map(select(.loss)) | (.[0].loss - 0.693147 | fabs) < 1e-4 and .[-1].loss < 0.6' log.jsonl
+	jq -se 'map(.eval_loss // empty) | length == 2' log.jsonl
+	[ ! -e trained.gguf.trl ]
+	mr-model check trained.gguf
+	[ "$(mr-model info trained.gguf | grep -i architecture)" = "$(mr-model info "$TINY" | grep -i architecture)" ]
+	prompts 1 | mr-sample -q -m trained.gguf -n 1 --max-tokens 4 | jq -e '.responses[0].text'
+	# what it was given is not what it has now
+	our_logprobs "$TINY" && mv ours.json before.json
+	our_logprobs trained.gguf
+	refute cmp -s before.json ours.json
+	run env MR_PYTHON="$PYTHON" BATCH=3 DEVICE_BATCH=2 "$repo/pipelines/trl.sh" pairs.jsonl "$TINY" other.gguf
+	assert_failure 3
+	assert_output --partial 'a batch of 3 does not go into'
+}
+
 @test "a trained model as a Hugging Face folder: transformers loads it and has the same log-probabilities" {
 	needs_package torch transformers safetensors
 	echo '{"id":"p","prompt":"p","chosen":"This is an answer.","rejected":"No."}' |
@@ -74,4 +94,37 @@ our_logprobs() {
 	theirs = [s[i, ids[i + 1]] for i in range(len(ids) - 1)]
 	assert len(ours) == len(theirs) and max(abs(a - b) for a, b in zip(ours, theirs)) < 0.05, (ours, theirs)
 	EOF
+}
+
+@test "an adapter loads in llama.cpp over its model, and is the merged model" {
+	needs_package llama_cpp numpy
+	pairs 4 >in.jsonl
+	for architecture in llama qwen2; do
+		"$B/helper/mktiny" base.gguf 3 F32 $architecture
+		mr-dpo -q -m base.gguf --lora-rank 4 --epochs 3 --lr 1e-2 -o adapter.gguf in.jsonl >/dev/null
+		mr-model merge -q -o merged.gguf base.gguf adapter.gguf
+		our_logprobs merged.gguf
+		cp ours.json merged.json
+		our_logprobs base.gguf
+		"$PYTHON" - <<-'EOF'
+		import json, numpy
+		from llama_cpp import Llama
+		def read(name):
+		    return [x for x in json.load(open(name)) if x is not None]
+		ids = json.loads(open("ids.jsonl").readline())["ids"]
+		def theirs(**more):
+		    m = Llama("base.gguf", logits_all=True, n_ctx=256, n_threads=1, verbose=False, **more)
+		    m.eval(ids)
+		    s = numpy.array(m.scores[:len(ids)], dtype=numpy.float64)
+		    s -= numpy.log(numpy.exp(s - s.max(-1, keepdims=True)).sum(-1, keepdims=True)) + s.max(-1, keepdims=True)
+		    return [s[i, ids[i + 1]] for i in range(len(ids) - 1)]
+		def apart(a, b):
+		    return max(abs(x - y) for x, y in zip(a, b))
+		base, merged = read("ours.json"), read("merged.json")
+		assert apart(base, merged) > 0.5
+		assert apart(theirs(), base) < 0.05
+		with_adapter = theirs(lora_path="adapter.gguf")
+		assert len(with_adapter) == len(merged) and apart(with_adapter, merged) < 0.05, (with_adapter, merged)
+		EOF
+	done
 }
