@@ -63,6 +63,7 @@ all: $(TOOLS)   ## the tools, in build/bin (the default)
 OPTIMISE = -O3
 $(B)/lib/model/kernels/%_portable.o: ISA = $(OPTIMISE)
 $(B)/lib/model/ops.o: ISA = $(OPTIMISE)
+$(B)/lib/train/vec.o: ISA = $(OPTIMISE) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ifeq ($(shell uname -m),x86_64)
 $(B)/lib/model/kernels/%_avx2.o:   ISA = $(OPTIMISE) -mavx2 -mfma -mf16c
 AVX512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512

@@ -18,6 +18,23 @@ enum {
 	KEEPALIVE_SECONDS = 60,         /* silence after which TCP asks whether the host is there */
 };
 
+static void leave_busy(struct line *l)
+{
+	struct transfer *t = l->t;
+	*(l->before ? &l->before->behind : &t->quietest) = l->behind;
+	*(l->behind ? &l->behind->before : &t->latest) = l->before;
+}
+
+static void join_busy(struct line *l)
+{
+	struct transfer *t = l->t;
+	l->heard = now_seconds();
+	l->before = t->latest;
+	l->behind = NULL;
+	*(l->before ? &l->before->behind : &t->quietest) = l;
+	t->latest = l;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *line)
 {
 	struct line *l = line;
@@ -50,7 +67,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transfer, voi
 {
 	struct transfer *t = transfer;
 	struct epoll_event e = { .data.fd = fd };
-	(void)easy;
+	struct line *l = NULL;
+	if (what != CURL_POLL_REMOVE)
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&l);
+	if (fd >= t->nsockets) {
+		t->by_socket = mem_grow(t->by_socket, (size_t)fd + 1, sizeof(*t->by_socket));
+		while (t->nsockets <= fd)
+			t->by_socket[t->nsockets++] = NULL;
+	}
+	t->by_socket[fd] = l;
 	if (what == CURL_POLL_REMOVE) {
 		epoll_ctl(t->epoll, EPOLL_CTL_DEL, fd, &e);
 		return 0;
@@ -115,10 +140,6 @@ static int set_up_line(struct transfer *t, struct line *l)
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_SECONDS);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(o->connect_timeout));
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, milliseconds(o->timeout));
-	if (o->idle_timeout > 0) {
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)ceil(o->idle_timeout));
-	}
 	if (o->key) {
 		curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
 		curl_easy_setopt(e, CURLOPT_XOAUTH2_BEARER, o->key);
@@ -165,14 +186,43 @@ void lines_close(struct transfer *t)
 	if (t->epoll >= 0)
 		close(t->epoll);
 	free(t->lines);
+	free(t->by_socket);
 }
 
-void line_load(struct line *l, const char *url)
+void line_hear(struct transfer *t, int fd)
 {
+	struct line *l = fd < t->nsockets ? t->by_socket[fd] : NULL;
+	if (l && l->post) {
+		leave_busy(l);
+		join_busy(l);
+	}
+}
+
+void line_load(struct line *l, struct post *p, const char *url)
+{
+	l->t->free = l->next;
+	l->post = p;
+	l->too_long = false;
+	l->error[0] = '\0';
+	join_busy(l);
 	curl_easy_setopt(l->easy, CURLOPT_URL, url);
 	curl_easy_setopt(l->easy, CURLOPT_POSTFIELDS, l->post->body);
 	curl_easy_setopt(l->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)l->post->len);
 	allow_protocols(l->easy, strncmp(url, "https:", 6) == 0);
+}
+
+void line_unload(struct line *l)
+{
+	leave_busy(l);
+	curl_multi_remove_handle(l->t->multi, l->easy);
+	l->post = NULL;
+	l->next = l->t->free;
+	l->t->free = l;
+}
+
+double lines_idle_due(const struct transfer *t)
+{
+	return t->o.idle_timeout > 0 && t->quietest ? t->quietest->heard + t->o.idle_timeout : INFINITY;
 }
 
 bool line_is_permanent(CURLcode rc)

@@ -21,6 +21,8 @@ struct line {
 	struct post *post;
 	struct transfer *t;
 	struct line *next;              /* among the free ones */
+	struct line *before, *behind;   /* among the busy ones, by when they were last heard of */
+	double heard;
 	bool too_long;
 	char error[CURL_ERROR_SIZE];
 };
@@ -30,6 +32,9 @@ struct transfer {
 	CURLM *multi;
 	struct curl_slist *headers;
 	struct line *lines, *free;      /* jobs of them */
+	struct line *quietest, *latest; /* the busy ones' ends */
+	struct line **by_socket;        /* the line that a socket serves now, or NULL */
+	int nsockets;
 	int epoll, watched;
 	bool readable;                  /* the watched descriptor */
 	double curl_due;                /* when libcurl wants to be called; 0: not at all */
@@ -50,8 +55,14 @@ struct transfer {
 int lines_open(struct transfer *t, struct err *err);
 void lines_close(struct transfer *t);
 
-/* Makes the line ready for its post, which goes to this URL. */
-void line_load(struct line *l, const char *url);
+/* Makes a free line ready for a post, which goes to this URL: it is busy. */
+void line_load(struct line *l, struct post *p, const char *url);
+void line_unload(struct line *l);
+/* Something happened on a socket. */
+void line_hear(struct transfer *t, int fd);
+/* When the first of the busy lines will have been silent for too long;
+ * INFINITY: never. */
+double lines_idle_due(const struct transfer *t);
 
 /* Whether another attempt would fail in the same way. */
 bool line_is_permanent(CURLcode rc);

@@ -126,8 +126,7 @@ void transfer_drop(struct transfer *t, void (*drop)(struct post *p))
 	for (int i = 0; i < t->o.jobs; i++) {
 		if (!(p = t->lines[i].post))
 			continue;
-		curl_multi_remove_handle(t->multi, t->lines[i].easy);
-		t->lines[i].post = NULL;
+		line_unload(&t->lines[i]);
 		drop(p);
 	}
 	while (t->nwaiting > 0)
@@ -171,11 +170,7 @@ void transfer_again(struct transfer *t, struct post *p)
 static void launch(struct transfer *t, struct post *p, int at, bool probe)
 {
 	struct line *l = t->free;
-	t->free = l->next;
 	take_place(t, p);
-	l->post = p;
-	l->too_long = false;
-	l->error[0] = '\0';
 	p->at = at;
 	p->probe = probe;
 	p->status = 0;
@@ -187,7 +182,7 @@ static void launch(struct transfer *t, struct post *p, int at, bool probe)
 	t->requests++;
 	t->inflight++;
 	t->ends.v[at].inflight++;
-	line_load(l, t->ends.v[at].url);
+	line_load(l, p, t->ends.v[at].url);
 	curl_multi_add_handle(t->multi, l->easy);
 }
 
@@ -269,10 +264,7 @@ static void take_result(struct transfer *t, struct line *l, CURLcode rc)
 		note_change(t, p, endpoints_result(&t->ends, p->at, !silence, p->probe, p->began, now_seconds()));
 	t->ends.v[p->at].inflight--;
 	t->inflight--;
-	curl_multi_remove_handle(t->multi, l->easy);
-	l->post = NULL;
-	l->next = t->free;
-	t->free = l;
+	line_unload(l);
 	push(&t->done, p);
 }
 
@@ -288,13 +280,18 @@ static void take_results(struct transfer *t)
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&l);
 		take_result(t, l, rc);
 	}
+	while (lines_idle_due(t) <= now_seconds()) {
+		struct line *l = t->quietest;
+		snprintf(l->error, sizeof l->error, "timed out: nothing came for %g seconds", t->o.idle_timeout);
+		take_result(t, l, CURLE_OPERATION_TIMEDOUT);
+	}
 }
 
 /* Milliseconds until something is due, -1: nothing is. */
 static int sleep_time(const struct transfer *t)
 {
 	const double now = now_seconds();
-	double until = t->tick ? now + TICK_SECONDS : INFINITY;
+	double until = fmin(t->tick ? now + TICK_SECONDS : INFINITY, lines_idle_due(t));
 	if (t->curl_due > 0)
 		until = fmin(until, t->curl_due);
 	if (t->nwaiting > 0)
@@ -320,9 +317,11 @@ static int work(struct transfer *t, struct err *err)
 		const unsigned e = events[i].events;
 		if (fd == t->watched)
 			t->readable = true;
-		else if (fd != llm_wake_fd())
-			curl_multi_socket_action(t->multi, fd, (e & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
-			    (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (e & EPOLLERR ? CURL_CSELECT_ERR : 0), &running);
+		if (fd == t->watched || fd == llm_wake_fd())
+			continue;
+		line_hear(t, fd);
+		curl_multi_socket_action(t->multi, fd, (e & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+		    (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (e & EPOLLERR ? CURL_CSELECT_ERR : 0), &running);
 	}
 	if (t->curl_due > 0 && now_seconds() >= t->curl_due) {
 		t->curl_due = 0;

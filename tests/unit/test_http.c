@@ -93,6 +93,29 @@ static void backoff(void)
 		CHECK(http_is_temporary(s) == (s == 408 || s == 425 || s == 429 || (s >= 500 && s != 501)));
 }
 
+static void secrets_are_hidden(void)
+{
+	static const struct {
+		const char *text, *hidden;
+	} all[] = {
+		{ "the key sk-12345 is wrong", "the key ******** is wrong" },
+		{ "sk-12345sk-12345", "****************" },
+		{ "wrong: sk-123", "wrong: ******" },
+		{ "wrong: sk-", "wrong: sk-" },
+		{ "sk-1", "****" },
+		{ "sk-1 is not it", "sk-1 is not it" },
+		{ "", "" },
+	};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		char text[80];
+		snprintf(text, sizeof text, "%s", all[i].text);
+		http_hide(text, NULL);
+		CHECK_STR(text, all[i].text);
+		http_hide(text, "sk-12345");
+		CHECK_STR(text, all[i].hidden);
+	}
+}
+
 static void requests_have_their_bytes(void)
 {
 	struct buf messages = { 0 }, out = { 0 };
@@ -493,6 +516,7 @@ int main(void)
 	TEST(base_urls);
 	TEST(retry_after);
 	TEST(backoff);
+	TEST(secrets_are_hidden);
 	TEST(requests_have_their_bytes);
 	TEST(answers_are_read);
 	TEST(what_is_no_answer);
