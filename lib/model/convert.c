@@ -98,12 +98,12 @@ static int go_on(const struct convert_hooks *hooks, uint64_t done, uint64_t tota
 	return 0;
 }
 
-/* Four bits are too few for the matrix that the logits come from: it gets
- * eight. Where rows are no whole blocks of 256, blocks of 32 take as many bits
+/* Four or five bits are too few for the matrix that the logits come from: it
+ * gets eight. Where rows are no whole blocks of 256, blocks of 32 take as many bits
  * or a little more. */
 static enum tensor_type matrix_type(const char *name, int64_t cols, enum tensor_type type, const char *logits)
 {
-	if ((type == TENSOR_Q4_0 || type == TENSOR_Q4_1 || type == TENSOR_Q4_K) && strcmp(name, logits) == 0)
+	if (tensor_block_len(type) > 1 && type != TENSOR_Q6_K && strcmp(name, logits) == 0)
 		type = TENSOR_Q8_0;
 	if (cols % (int64_t)tensor_block_len(type) && tensor_block_len(type) == 256)
 		type = type == TENSOR_Q4_K ? TENSOR_Q5_0 : type == TENSOR_Q5_K ? TENSOR_Q5_1 : TENSOR_Q8_0;

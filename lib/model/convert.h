@@ -27,7 +27,7 @@ bool convert_type(int type, bool folder);
 /*
  * All return -1 with a message, and then nothing is left behind.
  *
- * Matrices get the type, but with one of four bits the one that the logits
+ * Matrices get the type, but with one of four or five bits the one that the logits
  * come from (the output matrix, or the embedding where it is both) gets Q8_0.
  * Where their rows are no whole blocks of the type, they get F16; in place of
  * Q4_K, Q5_K and Q6_K first Q5_0, Q5_1 and Q8_0. Vectors are F32. A tensor

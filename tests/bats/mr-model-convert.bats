@@ -115,8 +115,8 @@ header() {
 	Q4_1 3 8 2.5
 	Q4_0 2 8 2.5
 	EOF
-	# four bits: the matrix that the logits come from has eight
-	for type in Q4_K Q4_1 Q4_0; do
+	# four or five bits: the matrix that the logits come from has eight
+	for type in Q5_K Q5_1 Q5_0 Q4_K Q4_1 Q4_0; do
 		mr-model info --json $type.gguf | jq -e --arg t $type '[.tensors[] | {type, count}] | sort_by(.type) ==
 			([{type: "F32", count: 5}, {type: $t, count: 14}, {type: "Q8_0", count: 1}] | sort_by(.type))'
 	done
@@ -154,7 +154,7 @@ header() {
 		assert_success
 	done <<-'EOF'
 	Q6_K ["F32","Q8_0"]
-	Q5_K ["F32","Q5_1"]
+	Q5_K ["F32","Q5_1","Q8_0"]
 	Q4_K ["F32","Q5_0","Q8_0"]
 	EOF
 }
