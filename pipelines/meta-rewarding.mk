@@ -204,31 +204,33 @@ files := $(addprefix $(RUN)/,$(if $(PROMPTS),,prompts/generated.jsonl) prompts/p
 # named here, they are what make makes, and nothing that it removes in the end
 $(files) $(basename $(files:$(RUN)/%=$(RUN)/settings/%)) $(addprefix $(inputs)/,model judge-model judge-seed prompts seed-prompts eval-prompts):
 
-$(iterations:%=iter%): %: $$(call of,$$*) $(RUN)/conf   ## iter1, iter2, …: up to there
 sft: $(call of,sft) $(RUN)/conf   ## the model that iteration 1 starts from
+iter1:   ## up to the end of an iteration, iter2 and so on
+$(iterations:%=iter%): %: $$(call of,$$*) $(RUN)/conf
 
 $(RUN)/report.md: $(files) $(RUN)/conf
-	$(HERE)/recipe-report.sh $(RUN) >$@.part && mv -f $@.part $@
+	$(HERE)/report.sh $(RUN) >$@.part && mv -f $@.part $@
 $(RUN)/report.html: $(files)
-	$(HERE)/recipe-report.sh --html $(RUN) >$@.part && mv -f $@.part $@
+	$(HERE)/report.sh --html $(RUN) >$@.part && mv -f $@.part $@
 
 RUNS = $(RUN)
 report:   ## the report on what there is, of RUNS='a b' side by side
-	@$(HERE)/recipe-report.sh $(RUNS)
+	@$(HERE)/report.sh $(RUNS)
 
 status:   ## how far it is, and how long it will take
-	@$(HERE)/status.sh $(files)
+	@$(HERE)/status.sh $(RUN) $(files)
 
 verify:   ## whether each file follows from what it was made of
 	@$(HERE)/verify.sh $(RUN)
 
-clean-iter%:   ## clean-iter3: remove the files of an iteration
+clean-iter1:   ## remove the files of an iteration, clean-iter2 and so on
+$(iterations:%=clean-iter%): clean-iter%:
 	rm -rf $(RUN)/iter$* $(RUN)/settings/iter$*
 
 help:   ## this list
-	@sed -n 's/^\([a-z%:, ]*\):.*## \(.*\)/\1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-.PHONY: all sft $(iterations:%=iter%) report status verify help FORCE
+.PHONY: all sft $(iterations:%=iter%) $(iterations:%=clean-iter%) report status verify help FORCE
 
 # --- what has changed ----------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 #!/bin/bash
 # report.sh [--html] [FOLDER]...
 #
-# A report on iterations, from the files that iteration.sh left in each FOLDER
-# ("iteration"), in their order: responses, judgments, pairs, training, and
-# examples to read. In Markdown, or with --html one page that needs nothing
-# else. Where a folder has preferences.jsonl (mr-compare, against a baseline
+# A report on runs of meta-rewarding.mk ("run"), side by side: each model's
+# answers against the seed model's, and each iteration's responses, judgments,
+# pairs, training, and examples to read. A FOLDER may also be one iteration's.
+# In Markdown, or with --html one page that needs nothing else. What a run has
+# not made yet is left out. Where an iteration's folder has preferences.jsonl (mr-compare, against a baseline
 # that is the same for all), win rates are in it; where it has
 # other-judge.jsonl (the same responses scored by another judge), so is how
 # far the two agree. The tables of all iterations come first in Markdown; they
@@ -20,12 +21,28 @@ if [ "${1:-}" = --html ]; then
 	html=1
 	shift
 fi
-[ $# -gt 0 ] || set -- iteration
+[ $# -gt 0 ] || set -- run
+
+# A run stands for those of its iterations that are trained.
+runs=() folders=()
+for folder; do
+	folder=${folder%/}
+	if [ ! -e "$folder/manifest.json" ]; then
+		folders+=("$folder")
+		continue
+	fi
+	runs+=("$folder")
+	while read -r log; do
+		folders+=("${log%/*}")
+	done < <(find "$folder"/iter* -maxdepth 1 -name dpo-log.jsonl | sort -V)
+done
+set -- "${folders[@]}"
 for folder in "$@"; do
 	for file in chosen.jsonl pairs.jsonl dpo-log.jsonl; do
-		[ -e "$folder/$file" ] || { echo "report.sh: there is no $folder/$file; run iteration.sh first" >&2; exit 3; }
+		[ -e "$folder/$file" ] || { echo "report.sh: there is no $folder/$file; run the recipe first" >&2; exit 3; }
 	done
 done
+[ $# -gt 0 ] || { echo "report.sh: no iteration of ${runs[*]} is ready yet" >&2; exit 3; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -268,14 +285,14 @@ tables()
 
 html_tables()
 {
-	tables | jq -r '"<section><h2>\(.title)</h2><div class=\"wide\"><table><thead><tr>"
+	jq -r '"<section><h2>\(.title)</h2><div class=\"wide\"><table><thead><tr>"
 		+ (.head | map(@html "<th>\(.)</th>") | join("")) + "</tr></thead><tbody>"
 		+ (.rows | map("<tr>" + (map(@html "<td>\(.)</td>") | join("")) + "</tr>") | join("")) + "</tbody></table></div></section>"'
 }
 
 markdown_tables()
 {
-	tables | jq -r 'def line: map(tostring | gsub("[\u0000-\u001f\u007f]"; " ") | gsub("\\|"; "\\|")) | "| " + join(" | ") + " |";
+	jq -r 'def line: map(tostring | gsub("[\u0000-\u001f\u007f]"; " ") | gsub("\\|"; "\\|")) | "| " + join(" | ") + " |";
 		"## \(.title)", "", (.head | line), "|" + (.head | map("---|") | add), (.rows[] | line), ""'
 }
 
@@ -315,15 +332,21 @@ page()
 	</style></head><body><h1>Meta-rewarding: iterations</h1>
 	END
 	echo '<div class="plots">'
+	run_plots
 	plots
 	echo '</div>'
-	html_tables
+	{ run_tables; tables; } | html_tables
+	html_answers
 	examples
 	echo '</body></html>'
 }
 
+# shellcheck source=pipelines/report-runs.sh
+. "$here/report-runs.sh"
+run_models >"$work/models"
+
 overview=
-[ $# -eq 1 ] || overview=1
+[ $# -eq 1 ] && [ ${#runs[@]} -eq 0 ] || overview=1
 for folder in "$@"; do
 	[ ! -e "$folder/preferences.jsonl" ] && [ ! -e "$folder/other-judge.jsonl" ] || overview=1
 done
@@ -340,7 +363,8 @@ fi
 if [ -n "$overview" ]; then
 	echo '# Meta-rewarding: iterations'
 	echo
-	markdown_tables
+	{ run_tables; tables; } | markdown_tables
+	markdown_answers
 fi
 for folder in "$@"; do
 	if [ $# -eq 1 ]; then echo '# One iteration'; else echo "# Iteration: $folder"; fi
