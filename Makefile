@@ -19,7 +19,7 @@ MODEL_FILE = models/SmolLM2-135M-Instruct.Q4_1.gguf
 WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 STD     = -std=c11 -D_GNU_SOURCE
 DEFS    = -DMR_VERSION='"$(VERSION)"' -Ilib
-LIBS    = -lcjson -lopenblas -lpthread -lm
+LIBS    = -lcjson -lcurl -lopenblas -lpthread -lm
 
 # MPI=1: mr-dpo and mr-sft can be run by mpirun.
 MPI     =
@@ -41,6 +41,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 TOOLS   := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
 UNITS   := $(UNIT_SRC:tests/unit/%.c=$(B)/unit/%)
 HELPERS := $(HELPER_SRC:tests/helper/%.c=$(B)/helper/%)
+SERVER_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/helper/server/*.c))
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 BENCHES := $(BENCH_SRC:tests/bench/%.c=$(B)/bench/%)
 
@@ -89,7 +90,7 @@ $(B)/libmr.a: $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $(LIB_OBJ)
 
-LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libmr.a $(LIBS)
+LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(B)/libmr.a $(LIBS)
 
 $(B)/bin/%: $(B)/tools/%.o $(B)/libmr.a
 	@mkdir -p $(@D)
@@ -102,6 +103,9 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libmr.a
 $(B)/helper/%: $(B)/tests/helper/%.o $(B)/libmr.a
 	@mkdir -p $(@D)
 	$(LINK)
+
+# A helper's further files are in a folder of its name.
+$(B)/helper/server: $(SERVER_OBJ)
 
 $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libmr.a
 	@mkdir -p $(@D)
@@ -201,4 +205,4 @@ help:   ## this list
 .SECONDARY:
 .DELETE_ON_ERROR:
 
--include $(LIB_OBJ:.o=.d) $(patsubst %.c,$(B)/%.d,$(TOOL_SRC) $(UNIT_SRC) $(HELPER_SRC) $(FUZZ_SRC) $(BENCH_SRC))
+-include $(LIB_OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(patsubst %.c,$(B)/%.d,$(TOOL_SRC) $(UNIT_SRC) $(HELPER_SRC) $(FUZZ_SRC) $(BENCH_SRC))

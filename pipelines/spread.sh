@@ -17,8 +17,8 @@
 #
 # -q, -t, --rejects and --manifest are spread.sh's to give. A shard whose
 # process or host dies is tried again, on another host where there is one.
-# Other hosts need the tools (the same version), rsync and sha256sum, and a
-# login by ssh without a password. The model, and files named by a relative
+# Other hosts need the tools (the same version), CPUs with the same instruction
+# set, rsync and sha256sum, and a login by ssh without a password. The model, and files named by a relative
 # path in COMMAND, are copied there once and removed at the end.
 # Exit status: 0; 1 misuse; 2 some records failed; 3 nothing, or not all, done.
 #
@@ -113,9 +113,11 @@ leave()
 	set +e
 	[ -z "$watcher" ] || kill "$watcher"
 	for host in "${remote[@]}"; do
-		[ -z "$folder" ] || on "$host" "rm -rf $(quoted "$folder"); rmdir .meta-rewarding"
+		on "$host" "rm -rf $(quoted "$folder"); rmdir .meta-rewarding"
 		$SSH -oControlPath="$scratch/%C" -O exit "${host#*/}"
 	done
+	# which parallel makes here as well
+	[[ $folder != /* ]] || rmdir "$folder"
 	rm -rf "$scratch"
 } 2>/dev/null
 # What runs is ended; the shards that are done are kept.
@@ -130,25 +132,34 @@ stop()
 	exit 143
 } 2>/dev/null
 trap leave EXIT
+trap 'die "line $LINENO of the script failed"' ERR
 trap stop INT TERM HUP
 
 # --- the command ---------------------------------------------------------------
 
 help=$("$1" --help 2>/dev/null) || true
+threads=''
+[[ $help != *--threads* ]] || threads=-t
 [[ $help == *--rejects* && $help == *--resume* ]] || usage "$1 is no filter of records"
 
 # It runs in a folder of its own, here and on other hosts; the files that it
-# names by relative paths are there too.
+# names by relative paths are there too, but for a key.
 links=()        # name, file, name, file, ...
 command=()
+last=''
 for word; do
+	case $word in
+	-o | --output* | --rejects* | --resume* | --manifest* | --budget-*)
+		usage "$word is for one process, spread.sh starts several" ;;
+	esac
 	file=${word#--*=}
-	if [ -f "$file" ] && [[ /$file/ == */../* ]]; then
+	if [ -f "$file" ] && [[ /$file/ == */../* || "$last $word" == *--key-file* ]]; then
 		word=${word%"$file"}$(realpath "$file")
 	elif [ -f "$file" ] && [[ $file != /* ]]; then
 		links+=("$file" "$(realpath "$file")")
 	fi
 	command+=("$word")
+	last=$word
 done
 if [ -n "$MODEL" ] && [[ $help == *--model* && " $* " != *' --endpoint'* ]]; then
 	[ -f "$MODEL" ] || die "there is no model $MODEL"
@@ -159,6 +170,8 @@ if [ -n "$MODEL" ] && [[ $help == *--model* && " $* " != *' --endpoint'* ]]; the
 		command+=(-m "${MODEL##*/}")
 		links+=("${MODEL##*/}" "$MODEL")
 	fi
+elif [ -d models ]; then
+	links+=(models "$PWD/models")   # where the tools look for the default one
 fi
 
 # make_links FOLDER
@@ -194,6 +207,7 @@ if [ "$SHARED" = 1 ] && [ -n "$MODEL" ]; then
 	check+="; sha256sum <$(quoted "$MODEL") 2>/dev/null | cut -c 1-64"
 	expected+=$'\n'$(jq -r .model.sha256 "$scratch/manifest")
 fi
+folder=$WORKDIR/${key:0:16}
 logins=()
 for host in "${hosts[@]}"; do
 	if [[ $host =~ ^([0-9]+/)?:$ ]]; then
@@ -212,7 +226,6 @@ done
 if [ ${#remote[@]} -gt 0 ]; then
 	command -v rsync >/dev/null || die 'rsync is missing'
 	[[ -n $MODEL || " $* " == *' --endpoint'* || $help != *--model* ]] || die 'other hosts need MODEL=FILE'
-	folder=$WORKDIR/${key:0:16}
 fi
 
 # --- the shards ----------------------------------------------------------------
@@ -245,13 +258,13 @@ keys()
 # was there before is blank in them: it fails, wherever the cuts are.
 cut_input()
 {
-	keys "$1" | awk 'length && seen[$0]++ { print NR }' >.same-id
+	keys "$1" | awk 'length && seen[$0]++ { print NR }' >.same-id || return
 	if [ -s .same-id ]; then
 		awk 'FILENAME == ".same-id" { same[$0] = 1; next } { print(FNR in same ? "" : $0) }' .same-id "$1"
 	else
 		cat "$1"
-	fi | split -a 6 --numeric-suffixes=1 --additional-suffix=.in -l "$2" - ''
-	echo "$2" >.chunk
+	fi | split -a 6 --numeric-suffixes=1 --additional-suffix=.in -l "$2" - '' &&
+		echo "$2" >.chunk
 }
 
 # lines that are not blank
@@ -285,15 +298,17 @@ there tar | comm -23 .all - >.todo
 
 # What a process does, here or elsewhere
 cp "$here/shard.sh" .shard
-task="JOBS=$JOBS THREADS=$THREADS REMOTE_BIN=$(quoted "$REMOTE_BIN") sh ./.shard {} $(quoted "${command[@]}") -q"
-[[ $help != *--threads* ]] || task+=' -t'
+{
+	printf 'JOBS=%s THREADS=%s REMOTE_BIN=%s sh ./.shard "$1" ' "$JOBS" "$THREADS" "$(quoted "$REMOTE_BIN")"
+	quoted "${command[@]}" -q ${threads:+"$threads"}
+} >.task
 
 # --- the work ------------------------------------------------------------------
 
 options=()
 if [ ${#logins[@]} -gt 0 ]; then
 	options=(--sshlogin "$(IFS=,; echo "${logins[*]}")" --ssh "$ssh" --rsync-opts=-rtLzR --workdir "$folder"
-		--transferfile '{}.in' --return '{}.tar' --basefile .shard)
+		--transferfile '{}.in' --return '{}.tar' --basefile .shard --basefile .task)
 	for ((i = 0; i < ${#links[@]}; i += 2)); do
 		options+=(--basefile "${links[i]}")
 	done
@@ -312,9 +327,9 @@ if [ -s .todo ]; then
 		watch "$1" 9>&- &
 		watcher=$!
 	fi
-	PARALLEL_SHELL=/bin/sh parallel --will-cite -j "$JOBS" --retries "$RETRIES" --halt soon,fail=10% \
+	PARALLEL_SHELL=/bin/sh parallel --will-cite -j "$JOBS" --retries "$RETRIES" --halt soon,fail=5 \
 		--joblog .joblog "${options[@]}" \
-		"case \$PARALLEL_SSHLOGIN in : | */:) cd $(quoted "$shards");; esac; $task" \
+		"case \$PARALLEL_SSHLOGIN in : | */:) cd $(quoted "$shards");; esac; sh ./.task {}" \
 		<.todo >.deaths 2>.log &
 	worker=$!
 	wait "$worker" || true

@@ -9,7 +9,7 @@ shopt -s nullglob
 
 flags=("$@" -Itests)
 code=(lib/*/*.c lib/*/*/*.c tools/*.c tests/unit/*.c tests/helper/*.c tests/fuzz/*.c tests/bench/*.c)
-scripts=(pipelines/*.sh tests/*.sh .ci/run)
+scripts=(pipelines/*.sh examples/*.sh tests/*.sh .ci/run)
 bats_files=(tests/bats/*.bats tests/bats/*.bash)
 pages=(man/man*/*.[157])
 status=0

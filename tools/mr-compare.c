@@ -67,7 +67,7 @@ struct state {
 	const char *text;
 	bool identical;
 	struct opinion game[2];
-	double token[2];                /* alpaca: the probability that the model's response is better */
+	double token[2];                /* alpaca: the probability that the model's response is better; -1: no verdict */
 };
 
 static const char *const stages[2] = { "compare/ab", "compare/ba" };
@@ -203,8 +203,13 @@ static int take_letters(const struct job *job, struct state *s, struct err *err)
 
 		if (!c)
 			return -1;
-		s->game[i].text = letters[c->logprobs[1] > c->logprobs[0]];
-		s->token[i] = exp(c->logprobs[i == 0 ? 1 : 0]);
+		if (c->logprobs) {
+			s->game[i].text = letters[c->logprobs[1] > c->logprobs[0]];
+			s->token[i] = exp(c->logprobs[i == 0 ? 1 : 0]);
+		} else {        /* a server that only says which */
+			s->game[i].text = c->text;
+			s->token[i] = c->choice < 0 ? -1 : c->choice == (i == 0 ? 1 : 0);
+		}
 	}
 	return 1;
 }

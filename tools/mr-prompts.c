@@ -260,7 +260,7 @@ static void run(struct prompts *p)
 	p->window = 4 * llm_batch(l);
 	p->tries = mem_zalloc((size_t)p->window, sizeof *p->tries);
 	p->asked = p->decided = p->first;
-	while (p->kept < n && p->decided < p->last && !cli_stopping()) {
+	while (p->kept < n && p->decided < p->last && !cli_stopping() && !p->c->spent) {
 		while (p->asked < p->last && p->asked - p->decided < p->window &&
 		    llm_waiting(l) < llm_batch(l))
 			submit(p, p->asked++);
@@ -271,6 +271,8 @@ static void run(struct prompts *p)
 				cli_die(p->c, EXIT_NOTHING, "%s", err.msg);
 			if (got > 0)
 				take_answer(p, answer);
+			else if (llm_spent(l))
+				p->c->spent = true;
 		}
 		while (p->kept < n && p->decided < p->asked && p->tries[p->decided % p->window].answered)
 			decide(p, p->decided++);

@@ -54,7 +54,12 @@ static void response_json(struct buf *out, const struct llm_completion *c)
 {
 	buf_adds(out, "{\"text\":");
 	json_string(out, c->text, strlen(c->text));
-	buf_printf(out, ",\"tokens\":%d,\"finish\":\"%s\"}", c->tokens, finish_name(c->finish));
+	buf_adds(out, ",\"tokens\":");
+	if (c->tokens >= 0)
+		buf_printf(out, "%d", c->tokens);
+	else
+		buf_adds(out, "null");
+	buf_printf(out, ",\"finish\":\"%s\"}", finish_name(c->finish));
 }
 
 static int step(void *arg, struct job *job, struct err *err)

@@ -86,6 +86,8 @@ int memory_parse(const char *text, uint64_t *bytes, struct err *err)
 		end++;
 		for (; unit >= units; unit--)
 			n *= 1024;
+		if (strcmp(end, "iB") == 0)
+			end += 2;
 	}
 	if (end == text || *end || !(n >= 1 && n < 1e18) || strspn(text, "0123456789.") == 0)
 		return err_set(err, "\"%.40s\" is no size such as 8G or 512M", text);

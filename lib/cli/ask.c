@@ -111,6 +111,8 @@ static int take_endings(struct job *job, struct opinion *o, size_t n, const stru
 			continue;
 		if (!(c = ask_answer(job, o[i].ending, 0, err)))
 			return -1;
+		if (c->choice < 0)      /* a server that would not choose */
+			continue;
 		o[i].text = arena_printf(&job->arena, "%s%s", o[i].prefix, g->choices[c->choice]);
 		o[i].guided = true;
 	}

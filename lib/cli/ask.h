@@ -40,8 +40,8 @@ struct opinion {
 /* The later steps of a job whose first one asked for n opinions. 1: their
  * texts are final; 0: endings were asked for those that do not parse (where
  * force is set), their random stream is the stage with "/guided" behind it;
- * -1: an answer failed. Where the context has no room for an ending, the
- * opinion stays as it is. */
+ * -1: an answer failed. Where the context has no room for an ending, or a
+ * server would not choose one, the opinion stays as it is. */
 int ask_opinions(struct job *job, struct opinion *o, size_t n, const struct guided *g, bool force, struct err *err);
 
 const char *finish_name(enum llm_finish finish);        /* "stop", "length" */

@@ -159,7 +159,7 @@ void cli_start(struct cli *c, const struct cli_tool *tool, int argc, char **argv
 	c->operands = argv + first;
 	c->noperands = argc - first;
 	install_signals();
-	if ((tool->needs & (CLI_MODEL | CLI_WEIGHTS)) && !c->model)
+	if ((tool->needs & (CLI_MODEL | CLI_WEIGHTS)) && !c->model && !cli_has_servers(c))
 		c->model = cli_default_model();
 	open_files(c);
 	progress_start(&c->progress, tool->name, "records", c->progress_mode);
@@ -205,6 +205,14 @@ static void on_tick(void *cli)
 	cli_show_progress(cli);
 }
 
+static void on_note(void *cli, const char *line)
+{
+	struct cli *c = cli;
+
+	if (!c->quiet)
+		cli_warn(c, "%s", line);
+}
+
 struct llm *cli_model(struct cli *c)
 {
 	struct err err;
@@ -216,7 +224,11 @@ struct llm *cli_model(struct cli *c)
 		c->llm.tick = on_tick;
 		c->llm.tick_arg = c;
 	}
+	c->llm.servers.note = on_note;
+	c->llm.servers.note_arg = c;
 	c->model_handle = llm_open(&c->llm, &err);
+	if (!c->model_handle && cli_has_servers(c))
+		cli_die(c, EXIT_USAGE, "%s", err.msg);
 	if (!c->model_handle)
 		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);
 	return c->model_handle;
@@ -298,7 +310,9 @@ static void summary(struct cli *c)
 		buf_printf(&b, ", %llu already there", (unsigned long long)c->nskipped);
 	if (c->nfailed)
 		buf_printf(&b, ", %llu failed", (unsigned long long)c->nfailed);
-	if (c->model_handle) {
+	if (c->model_handle && cli_has_servers(c)) {
+		cli_server_summary(c, &b);
+	} else if (c->model_handle) {
 		struct llm_usage u = llm_usage(c->model_handle);
 
 		buf_printf(&b, ", %llu tokens in, %llu out, %.1f s, %.1f tokens/s",
@@ -327,6 +341,16 @@ static _Noreturn void end_by_signal(struct cli *c)
 	_exit(128 + sig);
 }
 
+static void say_spent(struct cli *c)
+{
+	const char *what = llm_spent(c->model_handle);
+	bool tokens = what && strcmp(what, "tokens") == 0;
+
+	cli_warn(c, "the budget of %llu %s is spent; %llu record%s done, --resume goes on with the others",
+	    (unsigned long long)(tokens ? c->llm.servers.budget_tokens : c->llm.servers.budget_requests),
+	    tokens ? "tokens" : "requests", (unsigned long long)c->ndone, c->ndone == 1 ? " is" : "s are");
+}
+
 int cli_finish(struct cli *c)
 {
 	bool records = c->tool->needs & (CLI_RECORDS | CLI_INPUT);
@@ -337,8 +361,10 @@ int cli_finish(struct cli *c)
 	progress_clear(&c->progress);
 	if (c->rejects_out && out_commit(c->rejects_out, &err) != 0)
 		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	if (c->spent)
+		say_spent(c);
 	if (records && c->ndone + c->nskipped == 0) {
-		if (c->nread == 0)
+		if (c->nread == 0 && !c->spent)
 			cli_die(c, EXIT_NOTHING, "%s: there are no records in it",
 			    c->noperands ? c->operands[0] : "standard input");
 		if (c->nfailed > 1)
@@ -352,5 +378,5 @@ int cli_finish(struct cli *c)
 		if (cli_manifest(c, c->output, &err) != 0)
 			cli_die(c, EXIT_NOTHING, "%s", err.msg);
 	summary(c);
-	return c->nfailed ? EXIT_SOME : EXIT_OK;
+	return c->nfailed || c->spent ? EXIT_SOME : EXIT_OK;
 }

@@ -25,7 +25,7 @@
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_SOME = 2, EXIT_NOTHING = 3 };
 
 enum cli_needs {
-	CLI_MODEL = 1,          /* -m, -t, --chat-template, --batch, --kv-mem, --exact */
+	CLI_MODEL = 1,          /* -m, -t, --chat-template, --batch, --kv-mem, --exact; --endpoint and its options */
 	CLI_SAMPLING = 2,       /* --temperature, --top-p, --top-k, --max-tokens */
 	CLI_RECORDS = 4,        /* -o, --rejects, --resume, --manifest, FILE operands read as records */
 	CLI_OUTPUT = 8,         /* -o and --manifest only */
@@ -63,6 +63,7 @@ struct cli {
 	struct progress progress;
 	uint64_t nread, ndone, nfailed, nskipped;
 	bool fatal;                     /* → EXIT_NOTHING */
+	bool spent;                     /* a budget ended the run before its end */
 	struct buf notes;               /* a tool's own part of the summary */
 	struct cli_private *priv;
 };
@@ -72,7 +73,8 @@ struct cli {
  * the default model's path. Exits with one line where that fails. */
 void cli_start(struct cli *c, const struct cli_tool *tool, int argc, char **argv);
 
-/* Opens the model (exits 3 with one line where it cannot). */
+/* Opens the model, in this process or the servers' (exits 3 with one line
+ * where it cannot). */
 struct llm *cli_model(struct cli *c);
 
 /* $MR_MODEL, or the first there is of: models/NAME here, models/NAME of the
@@ -114,6 +116,7 @@ struct job {
 	long lineno;
 	int pending;
 	bool ended, failed;
+	size_t held;            /* bytes it keeps, about */
 	struct err err;
 	struct job *next;
 	struct cli *cli;
@@ -131,7 +134,8 @@ void cli_records(struct cli *c, job_step *step, void *tool);
 void cli_write(struct cli *c, const void *data, size_t len);
 
 /* Commits the output and the manifest, prints the summary, returns the exit
- * status: 0; 2 some records failed; 3 all failed, or there were none. */
+ * status: 0; 2 some records failed, or a budget was spent before the end; 3
+ * all failed, or there were none. */
 int cli_finish(struct cli *c);
 
 /* Manifest: extra members, e.g. "\"omega\":[0.4,0.6]". */

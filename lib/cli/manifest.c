@@ -1,5 +1,6 @@
 /* How an output was made: a JSON object beside it. No times and no paths of
- * folders that change nothing: the same run gives the same manifest. */
+ * folders that change nothing: the same run gives the same manifest, but for
+ * what servers cost ("cost"). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 static const char *const not_telling[] = {
 	"output", "rejects", "resume", "checkpoint", "checkpoint-every", "manifest", "model", "threads", "batch",
 	"kv-mem", "mem", "progress", "quiet",
+	"endpoint", "jobs", "timeout", "connect-timeout", "idle-timeout", "retries", "key-file",
+	"budget-requests", "budget-tokens",
 	"help", "version", NULL,
 };
 
@@ -33,6 +36,10 @@ static int add_model(const struct cli *c, struct buf *b, struct err *err)
 	struct err why;
 	char hex[65];
 
+	if (cli_has_servers(c)) {
+		cli_server_manifest(c, b);
+		return 0;
+	}
 	if (sha256_file(c->model, hex, &why) != 0)
 		return err_set(err, "%s: %s", c->model, why.msg);
 	base = base ? base + 1 : c->model;
@@ -66,6 +73,7 @@ static int describe(const struct cli *c, struct buf *b, struct err *err)
 		buf_printf(b, ",\n \"texts\":[%s]", c->priv->templates.data);
 	if (c->priv->extra.len)
 		buf_printf(b, ",\n %s", c->priv->extra.data + 1);
+	cli_server_cost(c, b);
 	return 0;
 }
 

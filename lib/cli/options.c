@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "cli/private.h"
 
 static void add(struct opt **at, struct opt o)
@@ -25,7 +26,8 @@ static void model_options(struct cli *c, struct opt **at, bool engine)
 {
 	add(at, (struct opt){ OPT_GROUP, .help = "Model" });
 	add(at, (struct opt){ OPT_STRING, "model", 'm', &c->model, .arg = "FILE",
-	    .help = "a GGUF file [$MR_MODEL, or the one mr-model fetch brought]" });
+	    .help = engine ? "a GGUF file [$MR_MODEL, or the one mr-model fetch brought]; with --endpoint, "
+	        "the model's name there" : "a GGUF file [$MR_MODEL, or the one mr-model fetch brought]" });
 	add(at, (struct opt){ OPT_STRING, "chat-template", .value = &c->llm.chat_template, .arg = "NAME",
 	    .help = "the chat template's family, where the file's is not recognised: chatml, "
 	        "llama2, llama3, mistral, zephyr or gemma" });
@@ -39,6 +41,7 @@ static void model_options(struct cli *c, struct opt **at, bool engine)
 	    .help = "bound of the key/value cache, such as 512M or 2G [1G]" });
 	add(at, (struct opt){ OPT_FLAG, "exact", .value = &c->llm.exact,
 	    .help = "the plain float32 reference path" });
+	cli_server_options(c, at);
 }
 
 static void file_options(struct cli *c, struct opt **at, unsigned needs)
@@ -73,7 +76,7 @@ void cli_option_table(struct cli *c)
 	unsigned needs = c->tool->needs;
 	struct opt *at;
 
-	c->priv->common = at = mem_zalloc(32, sizeof(struct opt));
+	c->priv->common = at = mem_zalloc(64, sizeof(struct opt));
 	c->priv->progress_when = "auto";
 	if (needs & CLI_SAMPLING)
 		sampling_options(c, &at);
@@ -84,27 +87,11 @@ void cli_option_table(struct cli *c)
 	c->priv->tables[1] = c->tool->options ? c->priv->common : NULL;
 }
 
-/* "512M", "2G", "1073741824". 0 where it is no size. */
-static size_t size_of(const char *s)
-{
-	char *end;
-	double v = strtod(s, &end);
-
-	switch (*end) {
-	case 'k': case 'K': v *= 1024; end++; break;
-	case 'm': case 'M': v *= 1024.0 * 1024; end++; break;
-	case 'g': case 'G': v *= 1024.0 * 1024 * 1024; end++; break;
-	}
-	if (*end == 'i')
-		end++;
-	if (*end == 'B')
-		end++;
-	return *end == '\0' && v >= 1 && v < 1e15 ? (size_t)v : 0;
-}
-
 void cli_apply_options(struct cli *c)
 {
 	const char *when = c->priv->progress_when;
+	uint64_t bytes = 0;
+	struct err err;
 
 	if (strcmp(when, "always") == 0)
 		c->progress_mode = PROGRESS_ALWAYS;
@@ -116,6 +103,8 @@ void cli_apply_options(struct cli *c)
 		cli_usage(c, "--progress: \"%s\" is none of auto, always, never", when);
 	if (c->quiet)
 		c->progress_mode = PROGRESS_NEVER;
-	if (c->priv->kv_mem && !(c->llm.kv_bytes = size_of(c->priv->kv_mem)))
-		cli_usage(c, "--kv-mem: \"%s\" is not a size such as 512M or 2G", c->priv->kv_mem);
+	if (c->priv->kv_mem && memory_parse(c->priv->kv_mem, &bytes, &err) != 0)
+		cli_usage(c, "--kv-mem: %s", err.msg);
+	c->llm.kv_bytes = (size_t)bytes;
+	cli_apply_server_options(c);
 }

@@ -18,7 +18,9 @@ void id_set_free(struct id_set *s);
 struct cli_private {
 	struct opt *common;             /* the options every such tool has */
 	struct opt *tables[3];
-	const char *progress_when, *kv_mem;
+	const char *progress_when, *kv_mem, *key_file;
+	struct opt_list endpoints;
+	char *key;
 	struct id_set seen;             /* ids of this run's records */
 	struct id_set resumed;          /* ids in --resume's file */
 	struct buf templates;           /* manifest members of the text files read */
@@ -34,5 +36,14 @@ void cli_resume(struct cli *c);
 void cli_option_table(struct cli *c);
 void cli_apply_options(struct cli *c);
 void cli_show_progress(struct cli *c);
+
+/* servers.c: models behind --endpoint */
+void cli_server_options(struct cli *c, struct opt **at);
+void cli_apply_server_options(struct cli *c);
+bool cli_has_servers(const struct cli *c);
+/* Their part of the summary, and the manifest's members "model" and "cost". */
+void cli_server_summary(const struct cli *c, struct buf *b);
+void cli_server_manifest(const struct cli *c, struct buf *b);
+void cli_server_cost(const struct cli *c, struct buf *b);
 
 #endif

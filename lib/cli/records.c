@@ -7,7 +7,10 @@
 
 #include "cli/private.h"
 
-enum { MOST_JOBS = 256 };       /* bound of the jobs held behind a slow one */
+/* Bounds of what is held behind a slow record: jobs in this process, where all
+ * are about equally fast; with servers, jobs and bytes, since a request that
+ * is tried again and again should not stop the others. */
+enum { MOST_JOBS = 256, MOST_SERVER_JOBS = 1 << 16, MOST_HELD = 64 << 20, JOB_BYTES = 512 };
 
 struct loop {
 	struct cli *c;
@@ -15,6 +18,7 @@ struct loop {
 	void *tool;
 	struct job *head, *tail;
 	int njobs;
+	size_t held;
 	bool eof;
 };
 
@@ -90,6 +94,32 @@ int job_ask(struct job *job, struct llm_request *r, struct err *err)
 	return 0;
 }
 
+static void free_answers(struct job *job)
+{
+	for (int i = 0; i < job->nanswers; i++)
+		if (job->answers[i])
+			llm_answer_free(job->answers[i]);
+	free(job->answers);
+	job->answers = NULL;
+	job->nanswers = 0;
+}
+
+/* Of a job that has ended only what will be written is kept: the output, or
+ * the record as it came. */
+static void seal(struct loop *l, struct job *job)
+{
+	if (!job->failed && !job->silent && job->out.len == 0)
+		record_write(&job->rec, &job->out);
+	free_answers(job);
+	arena_free(&job->arena);
+	if (!job->failed) {
+		record_free(&job->rec);
+		job->rec = (struct record){ 0 };
+	}
+	job->held = JOB_BYTES + job->rec.len + job->out.cap;
+	l->held += job->held;
+}
+
 /* Runs the tool's step; the job ends where it asked nothing, or failed. */
 static void run_step(struct loop *l, struct job *job)
 {
@@ -97,6 +127,8 @@ static void run_step(struct loop *l, struct job *job)
 		job->failed = true;
 	job->step++;
 	job->ended = job->pending == 0;
+	if (job->ended)
+		seal(l, job);
 }
 
 static void take_answer(struct loop *l, struct llm_answer *answer)
@@ -133,10 +165,7 @@ static void start_job(struct loop *l, struct record *rec)
 
 static void free_job(struct job *job)
 {
-	for (int i = 0; i < job->nanswers; i++)
-		if (job->answers[i])
-			llm_answer_free(job->answers[i]);
-	free(job->answers);
+	free_answers(job);
 	record_free(&job->rec);
 	arena_free(&job->arena);
 	buf_free(&job->out);
@@ -150,25 +179,39 @@ static void write_job(struct cli *c, struct job *job)
 		return;
 	}
 	c->ndone++;
-	if (job->silent)
-		return;
-	if (job->out.len == 0)
-		record_write(&job->rec, &job->out);
-	cli_write(c, job->out.data, job->out.len);
+	if (!job->silent)
+		cli_write(c, job->out.data, job->out.len);
+}
+
+static void drop_head(struct loop *l)
+{
+	struct job *job = l->head;
+
+	l->head = job->next;
+	if (!l->head)
+		l->tail = NULL;
+	l->njobs--;
+	l->held -= job->held;
+	free_job(job);
 }
 
 /* Writes the jobs at the head that have ended. */
 static void write_ended(struct loop *l)
 {
 	while (l->head && l->head->ended) {
-		struct job *job = l->head;
+		write_job(l->c, l->head);
+		drop_head(l);
+	}
+}
 
-		write_job(l->c, job);
-		l->head = job->next;
-		if (!l->head)
-			l->tail = NULL;
-		l->njobs--;
-		free_job(job);
+/* A budget is spent: what has ended is written, the others are left to
+ * another run. */
+static void write_what_ended(struct loop *l)
+{
+	while (l->head) {
+		if (l->head->ended)
+			write_job(l->c, l->head);
+		drop_head(l);
 	}
 }
 
@@ -185,52 +228,84 @@ void cli_show_progress(struct cli *c)
 	progress_update(p);
 }
 
-/* More records are read while the model has slots that nothing waits for;
- * but not by blocking on a slow pipe while there is work to do. */
+/* Whether the model has slots that nothing waits for. */
+static bool has_room(const struct loop *l)
+{
+	const struct cli *c = l->c;
+	bool servers = cli_has_servers(c);
+
+	if (l->eof || cli_stopping() || !c->model_handle || llm_spent(c->model_handle))
+		return false;
+	return l->njobs < (servers ? MOST_SERVER_JOBS : MOST_JOBS) && (!servers || l->held < MOST_HELD) &&
+	    llm_waiting(c->model_handle) < llm_batch(c->model_handle);
+}
+
+/* More records are read while there is room; but not by blocking on a slow
+ * pipe while there is work to do. */
 static bool wants_more(const struct loop *l)
 {
 	if (l->eof || cli_stopping())
 		return false;
-	if (l->njobs == 0)
-		return true;
-	return l->c->model_handle && l->njobs < MOST_JOBS &&
-	    llm_waiting(l->c->model_handle) < llm_batch(l->c->model_handle) && reader_ready(&l->c->reader);
+	return l->njobs == 0 || (has_room(l) && reader_ready(&l->c->reader));
+}
+
+static void read_one(struct loop *l)
+{
+	struct cli *c = l->c;
+	struct record rec;
+
+	if (!cli_next_record(c, &rec)) {
+		l->eof = true;
+	} else if (c->model_handle && llm_spent(c->model_handle)) {
+		c->spent = true;
+		c->nread--;
+		record_free(&rec);
+	} else {
+		start_job(l, &rec);
+		write_ended(l);
+	}
+}
+
+/* Waits for an answer and takes it. */
+static void wait_for_one(struct loop *l)
+{
+	struct cli *c = l->c;
+	bool servers = cli_has_servers(c);
+	struct llm_answer *answer;
+	struct err err;
+	int got;
+
+	llm_watch(c->model_handle, has_room(l) ? c->reader.fd : -1);
+	got = llm_next(c->model_handle, &answer, &err);
+	if (got < 0)
+		cli_die(c, EXIT_NOTHING, "%s", err.msg);
+	if (got > 0)
+		take_answer(l, answer);
+	else if (cli_stopping())
+		return;
+	else if (llm_spent(c->model_handle))
+		c->spent = true;
+	else if (!servers || !has_room(l))
+		cli_die(c, EXIT_NOTHING, "the model lost a request; this is a bug");
+	write_ended(l);
 }
 
 void cli_records(struct cli *c, job_step *step, void *tool)
 {
 	struct loop l = { .c = c, .step = step, .tool = tool };
-	struct llm_answer *answer;
-	struct record rec;
-	struct err err;
-	int got;
 
 	do {
-		while (wants_more(&l)) {
-			if (cli_next_record(c, &rec)) {
-				start_job(&l, &rec);
-				write_ended(&l);
-			} else {
-				l.eof = true;
-			}
+		while (wants_more(&l) && !c->spent) {
+			read_one(&l);
 			cli_show_progress(c);
 		}
-		if (l.njobs > 0 && !cli_stopping()) {
-			got = llm_next(c->model_handle, &answer, &err);
-			if (got < 0)
-				cli_die(c, EXIT_NOTHING, "%s", err.msg);
-			if (got > 0)
-				take_answer(&l, answer);
-			else if (!cli_stopping())
-				cli_die(c, EXIT_NOTHING, "the model lost a request; this is a bug");
-			write_ended(&l);
+		if (l.njobs > 0 && !cli_stopping() && !c->spent) {
+			wait_for_one(&l);
 			cli_show_progress(c);
 		}
-	} while (!cli_stopping() && (l.njobs > 0 || !l.eof));
-	while (l.head) {
-		struct job *job = l.head;
-
-		l.head = job->next;
-		free_job(job);
-	}
+	} while (!cli_stopping() && !c->spent && (l.njobs > 0 || !l.eof));
+	if (c->spent)
+		write_what_ended(&l);
+	while (l.head)
+		drop_head(&l);
 }

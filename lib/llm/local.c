@@ -1,23 +1,18 @@
 #include "llm/local.h"
 
-#include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "base/utf8.h"
+#include "llm/common.h"
 
 enum {
 	DEFAULT_BATCH = 32,
 	LEAST_LOGITS = 33,              /* of a step: choices of several tokens take many */
-	MOST_COMPLETIONS = 1 << 20,
 };
 
-static volatile sig_atomic_t interrupted;
-
-static int make_slots(struct llm *l, struct err *err)
+static int make_slots(struct local *l, struct err *err)
 {
 	const int vocab = l->model->config.vocab;
 	l->slots = mem_zalloc((size_t)l->batch, sizeof *l->slots);
@@ -29,9 +24,9 @@ static int make_slots(struct llm *l, struct err *err)
 	return l->logits ? 0 : err_set(err, "not enough memory for a batch of %d", l->batch);
 }
 
-struct llm *llm_open(const struct llm_options *o, struct err *err)
+struct local *local_open(const struct llm_options *o, struct err *err)
 {
-	struct llm *l = mem_zalloc(1, sizeof *l);
+	struct local *l = mem_zalloc(1, sizeof *l);
 	l->done_end = &l->done;
 	l->keep_prefixes = true;
 	l->tick = o->tick;
@@ -53,11 +48,11 @@ struct llm *llm_open(const struct llm_options *o, struct err *err)
 		goto fail;
 	return l;
 fail:
-	llm_close(l);
+	local_close(l);
 	return NULL;
 }
 
-static void request_free(struct llm *l, struct request *r)
+static void request_free(struct local *l, struct request *r)
 {
 	for (int i = 0; i < r->nchoices; i++) {
 		free(r->choice_text[i]);
@@ -80,7 +75,7 @@ static void request_free(struct llm *l, struct request *r)
 	free(r);
 }
 
-void llm_close(struct llm *l)
+void local_close(struct local *l)
 {
 	if (!l)
 		return;
@@ -113,45 +108,13 @@ void llm_close(struct llm *l)
 	free(l);
 }
 
-static int check_text(const char *text, const char *what, int i, struct err *err)
-{
-	const size_t len = strlen(text), good = utf8_check(text, len);
-	if (good < len)
-		return err_set(err, "%s %d is not UTF-8 at byte %zu", what, i + 1, good + 1);
-	return 0;
-}
-
-static int check_request(const struct llm_request *r, struct err *err)
-{
-	const struct llm_params *p = &r->params;
-	if (r->n < 1 || r->n > MOST_COMPLETIONS)
-		return err_set(err, "%d completions; 1 to %d are possible", r->n, MOST_COMPLETIONS);
-	if (!isfinite(p->temperature) || p->temperature < 0)
-		return err_set(err, "a temperature of %g; it must not be negative", p->temperature);
-	if (!r->nchoices && (!(p->top_p > 0 && p->top_p <= 1) || p->top_k < 0 || p->max_tokens < 1))
-		return err_set(err, "top-p %g, top-k %d, %d tokens: out of range", p->top_p, p->top_k,
-		    p->max_tokens);
-	for (int i = 0; i < r->nmessages; i++)
-		if (check_text(r->messages[i].content, "message", i, err) != 0)
-			return -1;
-	if (r->prefix && check_text(r->prefix, "prefix", 0, err) != 0)
-		return -1;
-	for (int i = 0; i < r->nchoices; i++) {
-		if (check_text(r->choices[i], "choice", i, err) != 0)
-			return -1;
-		if (!*r->choices[i])
-			return err_set(err, "choice %d is empty", i + 1);
-	}
-	return 0;
-}
-
-static void encode_more(const struct llm *l, const char *text, struct ids *out)
+static void encode_more(const struct local *l, const char *text, struct ids *out)
 {
 	tokenizer_encode_more(l->model->tokenizer, text, strlen(text), out);
 }
 
 /* Tokens beyond the prompt, and whether all that has a place. */
-static int fit(const struct llm *l, struct request *r, struct err *err)
+static int fit(const struct local *l, struct request *r, struct err *err)
 {
 	const int context = l->model->config.context;
 	const size_t prompt = r->prompt.n;
@@ -178,7 +141,7 @@ static int fit(const struct llm *l, struct request *r, struct err *err)
 	return 0;
 }
 
-static struct request *request_new(const struct llm *l, const struct llm_request *q, void *tag,
+static struct request *request_new(const struct local *l, const struct llm_request *q, void *tag,
     struct err *err)
 {
 	struct request *r = mem_zalloc(1, sizeof *r);
@@ -209,10 +172,8 @@ static struct request *request_new(const struct llm *l, const struct llm_request
 	return NULL;
 }
 
-int llm_submit(struct llm *l, const struct llm_request *q, void *tag, struct err *err)
+int local_submit(struct local *l, const struct llm_request *q, void *tag, struct err *err)
 {
-	if (check_request(q, err) != 0)
-		return -1;
 	struct request *r = request_new(l, q, tag, err);
 	if (!r)
 		return -1;
@@ -230,7 +191,7 @@ int llm_submit(struct llm *l, const struct llm_request *q, void *tag, struct err
 	return 0;
 }
 
-int llm_waiting(const struct llm *l)
+int local_waiting(const struct local *l)
 {
 	int n = 0;
 	for (const struct request *r = l->head; r; r = r->next)
@@ -238,75 +199,30 @@ int llm_waiting(const struct llm *l)
 	return n;
 }
 
-int llm_batch(const struct llm *l)
+int local_batch(const struct local *l)
 {
 	return l->batch;
 }
 
-/* The bytes as valid UTF-8 without U+0000. */
-static char *clean_text(const char *s, size_t len)
-{
-	struct buf b = { 0 };
-	size_t n;
-	for (size_t i = 0; i < len; i += n) {
-		const uint32_t c = utf8_decode(s + i, len - i, &n);
-		if (c == UTF8_BAD || c == 0)
-			buf_adds(&b, "\xef\xbf\xbd");
-		else
-			buf_add(&b, s + i, n);
-	}
-	return buf_take(&b);
-}
-
-void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out,
+void local_completion(const struct local *l, struct llm_completion *c, const struct ids *out,
     enum llm_finish finish)
 {
 	struct buf b = { 0 };
 	tokenizer_decode_text(l->model->tokenizer, out->v, out->n, &b);
-	c->text = clean_text(b.data, b.len);
+	c->text = text_clean(b.data, b.len);
 	c->tokens = (int)out->n;
 	c->finish = finish;
 	c->choice = -1;
 	buf_free(&b);
 }
 
-/* x[i] - log sum exp x */
-static void normalise(double *x, int n)
+static void make_choices(struct local *l, struct request *r)
 {
-	double max = x[0], sum = 0;
-	for (int i = 1; i < n; i++)
-		max = x[i] > max ? x[i] : max;
-	for (int i = 0; i < n; i++)
-		sum += exp(x[i] - max);
-	for (int i = 0; i < n; i++)
-		x[i] -= max + log(sum);
-}
-
-static int choose(const double *logprob, int n, double temperature, double u)
-{
-	int best = 0;
-	double sum = 0, mass = 0;
-	for (int i = 1; i < n; i++)
-		best = logprob[i] > logprob[best] ? i : best;
-	if (temperature <= 0)
-		return best;
-	for (int i = 0; i < n; i++)
-		mass += exp((logprob[i] - logprob[best]) / temperature);
-	for (int i = 0; i < n; i++) {
-		sum += exp((logprob[i] - logprob[best]) / temperature);
-		if (sum > u * mass)
-			return i;
-	}
-	return best;
-}
-
-static void make_choices(struct llm *l, struct request *r)
-{
-	normalise(r->score, r->nchoices);
+	choice_normalise(r->score, r->nchoices);
 	for (int j = 0; j < r->n; j++) {
 		struct llm_completion *c = &r->completions[j];
 		const struct rng rng = rng_stream(r->seed, r->id, r->stage, r->first + (uint64_t)j);
-		c->choice = choose(r->score, r->nchoices, r->params.temperature, rng_uniform(&rng, 0));
+		c->choice = choice_draw(r->score, r->nchoices, r->params.temperature, rng_uniform(&rng, 0));
 		c->text = mem_strdup(r->choice_text[c->choice]);
 		c->tokens = (int)r->choice[c->choice].n;
 		c->finish = LLM_STOP;
@@ -316,7 +232,7 @@ static void make_choices(struct llm *l, struct request *r)
 	}
 }
 
-void local_answer(struct llm *l, struct request *r)
+void local_answer(struct local *l, struct request *r)
 {
 	if (r->nchoices)
 		make_choices(l, r);
@@ -332,13 +248,11 @@ void local_answer(struct llm *l, struct request *r)
 	l->done_end = &last->next;
 }
 
-int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
+int local_next(struct local *l, struct llm_answer **answer, struct err *err)
 {
 	for (;;) {
-		if (interrupted) {
-			interrupted = 0;
+		if (llm_interrupted())
 			return 0;
-		}
 		if (!l->done)
 			local_schedule(l);
 		if (l->done) {
@@ -358,35 +272,17 @@ int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
 	}
 }
 
-void llm_interrupt(void)
-{
-	interrupted = 1;
-}
-
-void llm_answer_free(struct llm_answer *a)
-{
-	if (!a)
-		return;
-	for (int i = 0; i < a->n; i++) {
-		free(a->completions[i].text);
-		free(a->completions[i].logprobs);
-	}
-	free(a->completions);
-	free(a->err);
-	free(a);
-}
-
-struct llm_usage llm_usage(const struct llm *l)
+struct llm_usage local_usage(const struct local *l)
 {
 	return l->usage;
 }
 
-const char *llm_model_path(const struct llm *l)
+const char *local_model_path(const struct local *l)
 {
 	return l->model->path;
 }
 
-void local_keep_prefixes(struct llm *l, bool keep)
+void local_keep_prefixes(struct local *l, bool keep)
 {
 	l->keep_prefixes = keep;
 	while (!keep && prefix_drop(l))

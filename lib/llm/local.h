@@ -54,7 +54,7 @@ struct prefix {
 
 enum { MAX_PREFIXES = 64 };
 
-struct llm {
+struct local {
 	struct model *model;
 	struct pool *pool;
 	struct engine *engine;
@@ -79,26 +79,37 @@ struct llm {
 	void *tick_arg;
 };
 
+/* What llm.h says of its functions; the requests are those that llm_submit
+ * has checked. */
+struct local *local_open(const struct llm_options *o, struct err *err);
+int local_submit(struct local *l, const struct llm_request *r, void *tag, struct err *err);
+int local_waiting(const struct local *l);
+int local_batch(const struct local *l);
+int local_next(struct local *l, struct llm_answer **answer, struct err *err);
+struct llm_usage local_usage(const struct local *l);
+const char *local_model_path(const struct local *l);
+void local_close(struct local *l);
+
 /* For the tests: whether prompts are kept for later requests. The answers
  * are the same. */
-void local_keep_prefixes(struct llm *l, bool keep);
+void local_keep_prefixes(struct local *l, bool keep);
 
 /* schedule.c */
-void local_schedule(struct llm *l);                     /* starts what there is room for */
-int local_step(struct llm *l, struct err *err);         /* runs one step of the engine */
+void local_schedule(struct local *l);                     /* starts what there is room for */
+int local_step(struct local *l, struct err *err);         /* runs one step of the engine */
 
 /* local.c: called by the schedule when a request's branches have all ended */
-void local_answer(struct llm *l, struct request *r);
-void local_completion(const struct llm *l, struct llm_completion *c, const struct ids *out,
+void local_answer(struct local *l, struct request *r);
+void local_completion(const struct local *l, struct llm_completion *c, const struct ids *out,
     enum llm_finish finish);
 
 /* prefix.c */
 /* A sequence that holds the longest known beginning of ids, at most all but
  * the last of them (that one's logits are needed); an empty one at worst. */
-int prefix_take(struct llm *l, const struct ids *ids);
+int prefix_take(struct local *l, const struct ids *ids);
 /* Keeps a sequence, which it owns from now on. */
-void prefix_keep(struct llm *l, const struct ids *ids, int seq);
+void prefix_keep(struct local *l, const struct ids *ids, int seq);
 /* Forgets the one used longest ago; false where there is none. */
-bool prefix_drop(struct llm *l);
+bool prefix_drop(struct local *l);
 
 #endif

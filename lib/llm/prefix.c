@@ -11,14 +11,14 @@ static int common(const struct ids *a, const struct ids *b)
 	return (int)i;
 }
 
-static void forget(struct llm *l, int i)
+static void forget(struct local *l, int i)
 {
 	engine_seq_free(l->engine, l->prefixes[i].seq);
 	ids_free(&l->prefixes[i].ids);
 	l->prefixes[i] = l->prefixes[--l->nprefixes];
 }
 
-int prefix_take(struct llm *l, const struct ids *ids)
+int prefix_take(struct local *l, const struct ids *ids)
 {
 	int best = -1, length = 0;
 	for (int i = 0; i < l->nprefixes; i++) {
@@ -35,7 +35,7 @@ int prefix_take(struct llm *l, const struct ids *ids)
 	    length < (int)ids->n ? length : (int)ids->n - 1);
 }
 
-void prefix_keep(struct llm *l, const struct ids *ids, int seq)
+void prefix_keep(struct local *l, const struct ids *ids, int seq)
 {
 	if (!l->keep_prefixes) {
 		engine_seq_free(l->engine, seq);
@@ -52,7 +52,7 @@ void prefix_keep(struct llm *l, const struct ids *ids, int seq)
 	ids_add_n(&p->ids, ids->v, ids->n);
 }
 
-bool prefix_drop(struct llm *l)
+bool prefix_drop(struct local *l)
 {
 	int oldest = 0;
 	if (l->nprefixes == 0)

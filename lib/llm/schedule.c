@@ -29,7 +29,7 @@ static int feeds_left(const struct branch *b)
 }
 
 /* Blocks that the running branches may still need. */
-static int reserved(const struct llm *l)
+static int reserved(const struct local *l)
 {
 	int n = 0;
 	for (int i = 0; i < l->batch; i++)
@@ -38,7 +38,7 @@ static int reserved(const struct llm *l)
 	return n;
 }
 
-static bool make_room(struct llm *l, int blocks)
+static bool make_room(struct local *l, int blocks)
 {
 	while (engine_blocks_free(l->engine) - reserved(l) < blocks)
 		if (!prefix_drop(l))
@@ -46,24 +46,24 @@ static bool make_room(struct llm *l, int blocks)
 	return true;
 }
 
-static bool stops(const struct llm *l, int32_t token)
+static bool stops(const struct local *l, int32_t token)
 {
 	return token == l->end_of_turn || token == l->eos;
 }
 
-static int32_t draw(const struct llm *l, const struct request *r, const struct rng *rng, uint64_t i,
+static int32_t draw(const struct local *l, const struct request *r, const struct rng *rng, uint64_t i,
     const float *logits, struct sampler_scratch *scratch)
 {
 	const struct sampler s = { r->params.temperature, r->params.top_p, r->params.top_k };
 	return sample_token(&s, logits, l->model->config.vocab, rng_uniform(rng, i), scratch);
 }
 
-static double logprob(const struct llm *l, const float *logits, int32_t token)
+static double logprob(const struct local *l, const float *logits, int32_t token)
 {
 	return (double)logits[token] - op_logsumexp(logits, (size_t)l->model->config.vocab);
 }
 
-static void free_slot(struct llm *l, struct branch *b)
+static void free_slot(struct local *l, struct branch *b)
 {
 	struct request *r = b->r;
 	engine_seq_free(l->engine, b->seq);
@@ -75,7 +75,7 @@ static void free_slot(struct llm *l, struct branch *b)
 }
 
 /* Takes a drawn token; true where the continuation has ended. */
-static bool take_token(struct llm *l, struct request *r, int index, struct ids *out, int32_t token)
+static bool take_token(struct local *l, struct request *r, int index, struct ids *out, int32_t token)
 {
 	const bool stop = stops(l, token);
 	if (!stop) {
@@ -91,7 +91,7 @@ static bool take_token(struct llm *l, struct request *r, int index, struct ids *
 /* A sequence for more tokens behind the prompt; -1 where it has to wait for
  * room. The last branch may have the prompt's own sequence, where there is
  * no block left for a copy of its end. */
-static int branch_seq(struct llm *l, struct request *r, int more)
+static int branch_seq(struct local *l, struct request *r, int more)
 {
 	int seq = engine_seq_fork(l->engine, r->seq);
 	if (make_room(l, engine_blocks_needed(l->engine, seq, more)))
@@ -106,7 +106,7 @@ static int branch_seq(struct llm *l, struct request *r, int more)
 
 /* The first token needs no step: the prompt's logits are there. True where
  * the branch has ended with it. */
-static bool begin_branch(struct llm *l, struct branch *b)
+static bool begin_branch(struct local *l, struct branch *b)
 {
 	struct request *r = b->r;
 	if (r->nchoices) {
@@ -118,7 +118,7 @@ static bool begin_branch(struct llm *l, struct branch *b)
 }
 
 /* Starts the request's next branch; false where it has to wait. */
-static bool start_branch(struct llm *l, struct request *r)
+static bool start_branch(struct local *l, struct request *r)
 {
 	struct branch b = { .r = r, .index = r->started, .seq = -1 };
 	const int more = feeds(r, b.index);
@@ -142,7 +142,7 @@ static bool start_branch(struct llm *l, struct request *r)
 }
 
 /* The head's branches have all started: it leaves the queue. */
-static void leave_queue(struct llm *l)
+static void leave_queue(struct local *l)
 {
 	struct request *r = l->head;
 	l->head = r->next;
@@ -157,7 +157,7 @@ static void leave_queue(struct llm *l)
 }
 
 /* Where there is no room for the prompt yet, it is tried again later. */
-static void start_prompt(struct llm *l, struct request *r)
+static void start_prompt(struct local *l, struct request *r)
 {
 	r->seq = prefix_take(l, &r->prompt);
 	const int left = (int)r->prompt.n - engine_seq_length(l->engine, r->seq);
@@ -167,7 +167,7 @@ static void start_prompt(struct llm *l, struct request *r)
 	}
 }
 
-void local_schedule(struct llm *l)
+void local_schedule(struct local *l)
 {
 	while (l->head && l->nrunning < l->batch) {
 		struct request *r = l->head;
@@ -200,7 +200,7 @@ static void add_row(struct step *s, int seq, int32_t token, bool logits)
 
 /* Continuations first: one row each, which there is always room for. Then
  * the choices' tokens and the prompt's, as many as fit. */
-static void collect_rows(struct llm *l, struct step *s)
+static void collect_rows(struct local *l, struct step *s)
 {
 	for (int i = 0; i < l->batch; i++) {
 		struct branch *b = &l->slots[i];
@@ -233,7 +233,7 @@ static void collect_rows(struct llm *l, struct step *s)
 /* What the step's logits say to one slot: a draw, or log-probabilities. */
 static void read_slot(void *arg, int slot)
 {
-	struct llm *l = arg;
+	struct local *l = arg;
 	struct branch *b = &l->slots[slot];
 	const size_t vocab = (size_t)l->model->config.vocab;
 	const float *logits = l->logits + (size_t)b->row * vocab;
@@ -248,14 +248,14 @@ static void read_slot(void *arg, int slot)
 		b->r->score[b->index] += logprob(l, logits, ids->v[b->fed - b->nrows + i + 1]);
 }
 
-static bool slot_ended(struct llm *l, struct branch *b)
+static bool slot_ended(struct local *l, struct branch *b)
 {
 	if (b->r->nchoices)
 		return b->fed + 1 == (int)b->r->choice[b->index].n;
 	return take_token(l, b->r, b->index, &b->out, b->drawn);
 }
 
-int local_step(struct llm *l, struct err *err)
+int local_step(struct local *l, struct err *err)
 {
 	struct step s = { .n = 0 };
 	const size_t vocab = (size_t)l->model->config.vocab;

@@ -38,6 +38,26 @@ our_logprobs() {
 	EOF
 }
 
+@test "trl.sh: TRL's own command line trains on the pairs, from GGUF file to GGUF file" {
+	needs_package torch transformers datasets trl accelerate
+	responses 4 | mr-judge -q -n 2 --guided | mr-lengthctl -q | mr-pairs -q --role actor >pairs.jsonl
+	MR_PYTHON=$PYTHON EVAL=pairs.jsonl LR=1e-3 BATCH=2 EPOCHS=2 "$repo/pipelines/trl.sh" pairs.jsonl "$TINY" trained.gguf >log.jsonl
+	# the first loss is log 2, and then it falls on the pairs trained on
+	jq -se 'map(select(.loss)) | (.[0].loss - 0.693147 | fabs) < 1e-4 and .[-1].loss < 0.6' log.jsonl
+	jq -se 'map(.eval_loss // empty) | length == 2' log.jsonl
+	[ ! -e trained.gguf.trl ]
+	mr-model check trained.gguf
+	[ "$(mr-model info trained.gguf | grep -i architecture)" = "$(mr-model info "$TINY" | grep -i architecture)" ]
+	prompts 1 | mr-sample -q -m trained.gguf -n 1 --max-tokens 4 | jq -e '.responses[0].text'
+	# what it was given is not what it has now
+	our_logprobs "$TINY" && mv ours.json before.json
+	our_logprobs trained.gguf
+	refute cmp -s before.json ours.json
+	run env MR_PYTHON="$PYTHON" BATCH=3 DEVICE_BATCH=2 "$repo/pipelines/trl.sh" pairs.jsonl "$TINY" other.gguf
+	assert_failure 3
+	assert_output --partial 'a batch of 3 does not go into'
+}
+
 @test "a trained model as a Hugging Face folder: transformers loads it and has the same log-probabilities" {
 	needs_package torch transformers safetensors
 	echo '{"id":"p","prompt":"p","chosen":"This is an answer.","rejected":"No."}' |

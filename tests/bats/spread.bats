@@ -201,6 +201,9 @@ shards() {
 	assert_failure 1
 	run spread in.jsonl out.jsonl
 	assert_failure 1
+	run spread in.jsonl out.jsonl $sample -o other.jsonl
+	assert_failure 1
+	assert_line --partial -- '-o is for one process'
 	run spread in.jsonl out.jsonl cat
 	assert_failure 1
 	assert_line --partial 'cat is no filter of records'
@@ -241,7 +244,7 @@ stand_in_hosts() {
 	echo "\$host \$*" >>"$PWD/ssh.log"
 	echo \$\$ >>"$PWD/pids.\$host"
 	[ "\$host" = one ] && last=1 || last=2
-	export PATH=/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
+	export PATH=$PWD/path:/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
 	cd "\$HOME" && exec sh -c "\$*"
 	END
 	chmod +x ssh
@@ -328,4 +331,100 @@ kill_stand_in() {
 	run spread MODEL= SSHLOGIN=one in.jsonl out.jsonl $sample
 	assert_failure 3
 	[ ! -e out.jsonl.shards ]
+}
+
+@test "the manual's commands by hand: the same bytes as well" {
+	stand_in_hosts
+	sed -n '/^\.SH SEVERAL MACHINES/,/^\.SH [^S]/p' "$repo/man/man7/meta-rewarding.7" |
+		awk '/^\.nf/ { inside = 1; text = ""; next } /^\.fi/ { if (text ~ /parallel/) printf "%s", text; inside = 0 }
+			inside { text = text $0 "\n" }' |
+		sed "s/\\\\e\$/\\\\/; s/\\\\-/-/g; s/\\\\(aq/'/g; s/host1/one/; s/host2/two/; s/-n 7/-n 2 --max-tokens 6 --seed 3/" >commands
+	[ "$(grep -c '^parallel' commands)" -eq 3 ]
+	# a command each time, with what it writes
+	awk '/^parallel/ { n++ } /^split/ { n = 3 } { print >("command." (n < 3 ? n : 3)) }' commands
+	ln -s "$PWD/there" path
+	export PARALLEL_SSH=$SSH
+	cp "$TINY" my.gguf
+	prompts 25 >prompts.jsonl
+	$sample -q prompts.jsonl >whole.jsonl
+	for n in 1 2 3; do
+		rm -f sampled.jsonl log
+		PATH=$BIN:$PATH bash -eo pipefail "command.$n" 2>errors || { cat "command.$n" errors; false; }
+		cmp whole.jsonl sampled.jsonl
+	done
+	[ "$(find home -type f | grep -vc '/\.parallel/')" -eq 0 ]
+	# the last one goes on
+	rm done.part.aaab
+	sed -i '/aaab/d' log
+	sed -i '/^split/d' command.3
+	: >ssh.log
+	bash -eo pipefail command.3 2>errors
+	cmp whole.jsonl sampled.jsonl
+	refute grep -q 'part.aaaa' ssh.log
+}
+
+# kill_tree PID: with all that it has started
+kill_tree() {
+	local child
+	kill -STOP "$1" 2>/dev/null
+	for child in $(ps -o pid= --ppid "$1"); do kill_tree "$child"; done
+	kill -9 "$1" 2>/dev/null || true
+}
+
+# sshd on 127.0.0.1 as the host one, on 127.0.0.2 as two; sshd_pid[1], [2]
+real_hosts() {
+	local sshd port i
+	sshd=$(PATH=$PATH:/usr/sbin command -v sshd) || skip 'sshd is not installed'
+	for i in rsync ssh ssh-keygen; do
+		command -v "$i" >/dev/null || skip "$i is not installed"
+	done
+	[ "$(id -u)" -ne 0 ] || mkdir -p /run/sshd
+	ssh-keygen -q -t ed25519 -N '' -f host_key
+	ssh-keygen -q -t ed25519 -N '' -f key
+	for i in 1 2; do
+		port=$((20000 + (BASHPID * 2 + i) % 30000))
+		cat >"sshd$i.conf" <<-END2
+		Port $port
+		ListenAddress 127.0.0.$i
+		HostKey $PWD/host_key
+		AuthorizedKeysFile $PWD/key.pub
+		PidFile none
+		UsePAM no
+		StrictModes no
+		PasswordAuthentication no
+		PermitRootLogin prohibit-password
+		END2
+		"$sshd" -D -f "sshd$i.conf" -E "sshd$i.log" 3>&- &
+		sshd_pid[i]=$!
+		printf 'Host %s\nHostName 127.0.0.%d\nPort %d\n' "$([ $i = 1 ] && echo one || echo two)" $i $port >>ssh.conf
+	done
+	printf 'Host *\nIdentityFile %s/key\nIdentitiesOnly yes\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n' \
+		"$PWD" >>ssh.conf
+	export SSH="ssh -F $PWD/ssh.conf" REMOTE_BIN=$PWD/there WORKDIR=$PWD/work
+	mkdir there
+	ln -s "$BIN/mr-sample" there/mr-sample
+	for i in one two; do
+		wait_for ssh -F ssh.conf $i true 2>/dev/null || skip "sshd does not let us in: $(tail -n 1 sshd*.log)"
+	done
+}
+
+teardown() {
+	local pid
+	for pid in "${sshd_pid[@]}"; do kill_tree "$pid"; done
+}
+
+@test "over two real sshd on loopback: the same bytes, and when one of them dies midway" {
+	real_hosts
+	on_host 2 "touch $PWD/two.worked"
+	spread SSHLOGIN=one,two in.jsonl out.jsonl $sample
+	as_one
+	[ -e two.worked ]
+	[ -z "$(find work -type f)" ]
+	on_host 2 "touch $PWD/two.started; sleep 20"
+	spread SSHLOGIN=one,two CHUNK=2 in.jsonl out.jsonl $sample 2>log &
+	wait_for test -e two.started
+	kill_tree "${sshd_pid[2]}"
+	wait $!
+	as_one
+	[ -z "$(find work -type f)" ]
 }

@@ -1,0 +1,170 @@
+/* The door: what a request must be, and to which room it goes. */
+#include "llm/llm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "llm/common.h"
+#include "llm/http.h"
+#include "llm/local.h"
+
+enum { MOST_COMPLETIONS = 1 << 20 };
+
+static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t woken_by = -1;     /* the writing end of wake_fd's pipe */
+
+void llm_interrupt(void)
+{
+	const int saved = errno;
+	interrupted = 1;
+	if (woken_by >= 0 && write(woken_by, "", 1) < 0)
+		interrupted = 1;        /* full: it is readable already */
+	errno = saved;
+}
+
+int llm_wake_fd(void)
+{
+	static int fds[2] = { -1, -1 };
+	if (fds[0] < 0 && pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0)
+		woken_by = fds[1];
+	return fds[0];
+}
+
+bool llm_interrupted(void)
+{
+	char some[64];
+	if (!interrupted)
+		return false;
+	interrupted = 0;
+	while (woken_by >= 0 && read(llm_wake_fd(), some, sizeof some) > 0)
+		;
+	return true;
+}
+
+struct llm *llm_open(const struct llm_options *o, struct err *err)
+{
+	struct llm l = { 0 };
+	if (o->servers.nendpoints > 0)
+		l.http = http_open(o, err);
+	else
+		l.local = local_open(o, err);
+	if (!l.http && !l.local)
+		return NULL;
+	struct llm *opened = mem_zalloc(1, sizeof *opened);
+	*opened = l;
+	return opened;
+}
+
+void llm_close(struct llm *l)
+{
+	if (!l)
+		return;
+	local_close(l->local);
+	http_close(l->http);
+	free(l);
+}
+
+static int check_text(const char *text, const char *what, int i, struct err *err)
+{
+	const size_t len = strlen(text), good = utf8_check(text, len);
+	if (good < len)
+		return err_set(err, "%s %d is not UTF-8 at byte %zu", what, i + 1, good + 1);
+	return 0;
+}
+
+static int check_request(const struct llm_request *r, struct err *err)
+{
+	const struct llm_params *p = &r->params;
+	if (r->n < 1 || r->n > MOST_COMPLETIONS)
+		return err_set(err, "%d completions; 1 to %d are possible", r->n, MOST_COMPLETIONS);
+	if (!isfinite(p->temperature) || p->temperature < 0)
+		return err_set(err, "a temperature of %g; it must not be negative", p->temperature);
+	if (!r->nchoices && (!(p->top_p > 0 && p->top_p <= 1) || p->top_k < 0 || p->max_tokens < 1))
+		return err_set(err, "top-p %g, top-k %d, %d tokens: out of range", p->top_p, p->top_k,
+		    p->max_tokens);
+	for (int i = 0; i < r->nmessages; i++)
+		if (check_text(r->messages[i].content, "message", i, err) != 0)
+			return -1;
+	if (r->prefix && check_text(r->prefix, "prefix", 0, err) != 0)
+		return -1;
+	for (int i = 0; i < r->nchoices; i++) {
+		if (check_text(r->choices[i], "choice", i, err) != 0)
+			return -1;
+		if (!*r->choices[i])
+			return err_set(err, "choice %d is empty", i + 1);
+	}
+	return 0;
+}
+
+int llm_submit(struct llm *l, const struct llm_request *r, void *tag, struct err *err)
+{
+	if (check_request(r, err) != 0)
+		return -1;
+	return l->http ? http_submit(l->http, r, tag, err) : local_submit(l->local, r, tag, err);
+}
+
+int llm_waiting(const struct llm *l)
+{
+	return l->http ? http_waiting(l->http) : local_waiting(l->local);
+}
+
+int llm_batch(const struct llm *l)
+{
+	return l->http ? http_jobs(l->http) : local_batch(l->local);
+}
+
+int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
+{
+	return l->http ? http_next(l->http, answer, err) : local_next(l->local, answer, err);
+}
+
+const char *llm_spent(const struct llm *l)
+{
+	return l->http ? http_spent(l->http) : NULL;
+}
+
+void llm_watch(struct llm *l, int fd)
+{
+	if (l->http)
+		http_watch(l->http, fd);
+}
+
+void llm_answer_free(struct llm_answer *a)
+{
+	if (!a)
+		return;
+	for (int i = 0; i < a->n; i++) {
+		free(a->completions[i].text);
+		free(a->completions[i].logprobs);
+	}
+	free(a->completions);
+	free(a->err);
+	free(a);
+}
+
+struct llm_usage llm_usage(const struct llm *l)
+{
+	return l->http ? http_usage(l->http) : local_usage(l->local);
+}
+
+double llm_latency(const struct llm *l, double part)
+{
+	return l->http ? http_latency(l->http, part) : 0;
+}
+
+const char *llm_model_path(const struct llm *l)
+{
+	return l->local ? local_model_path(l->local) : NULL;
+}
+
+const char *llm_endpoint(const struct llm *l, int i)
+{
+	return l->http ? http_endpoint(l->http, i) : NULL;
+}
