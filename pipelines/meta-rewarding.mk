@@ -48,7 +48,7 @@ models      := sft $(iterations:%=iter%)
 guided      := $(if $(filter-out 0,$(GUIDED)),--guided)
 evaluated   := $(filter-out 0,$(HELD_OUT))
 sampling    := --temperature $(TEMPERATURE) --top-p $(TOP_P)
-export RUN BASE JOBS THREADS CHUNK SSHLOGIN
+export RUN BASE SERVER JOBS THREADS CHUNK SSHLOGIN
 
 # An iteration's word of a setting, for RHO = 0 0.32 0.32 0.4
 word-of = $(or $(word $2,$($1)),$(lastword $($1)))
@@ -75,7 +75,20 @@ stage  = @$(HERE)/stage.sh $1 $@ $(filter-out FORCE,$^) --
 train  = $(call stage,--log $(@D)/$1.jsonl --work $@.work)
 resumable = -q --checkpoint $@.work --resume
 filter = $(call stage) $(command) -q -o $@ $<
-spread = $(call stage) $(HERE)/spread.sh MODEL=$1 $< $@ $(command)
+
+# $(call spread,MODEL,FILE): the command over many processes or hosts, FILE first
+# of what it reads. With SERVER it asks a server of this model, which is up for
+# all that the model has to say in a folder: a make of its own has it all made.
+ifeq ($(SERVER),)
+spread = $(call stage) $(HERE)/spread.sh MODEL=$1 $< $@ $(command) $2
+else
+spread  = $(if $(filter $1,$(SERVED)),$(ask),$(serve))
+ask     = $(call stage,--resume) $(command) -q --endpoint $(ENDPOINT) -m $(ENDPOINT_MODEL) --jobs $(SERVER_JOBS) --rejects $@.rejects.jsonl $2 $<
+serve   = @$(submake) -q SERVED=none $(said) || $(HERE)/with-server.sh $1 $(submake) SERVED=$1 ENDPOINT={endpoint} ENDPOINT_MODEL={name} $(said)
+said    = $(or $(call said-of,answers self-preferences),$(call said-of,sampled judged battles),$@)
+said-of = $(if $(filter $1,$(basename $(@F))),$(filter $(1:%=$(@D)/%.jsonl),$(files)))
+submake = $(MAKE) -f $(HERE)/meta-rewarding.mk
+endif
 
 all: $(RUN)/report.md $(RUN)/report.html   ## everything, and the report (the default)
 
@@ -127,13 +140,13 @@ $(RUN)/iter%/prompts.jsonl: $(RUN)/prompts/pool.jsonl $$(settings)
 
 # The actor: K responses to each prompt.
 sampled = mr-sample -n $K $(sampling) --max-tokens $(MAX_TOKENS) --seed $(SEED)
-$(RUN)/iter%/sampled.jsonl: $(RUN)/iter%/prompts.jsonl $$(start) $$(settings)
+$(RUN)/iter%/sampled.jsonl: $(RUN)/iter%/prompts.jsonl $$(start) $(inputs)/engine $$(settings)
 	$(call spread,$(start))
 
 # The judge: N judgments of each response, or another command's scores.
 ifeq ($(SCORER),)
 judged = mr-judge -n $N $(sampling) --max-tokens $(JUDGE_TOKENS) $(guided) --seed $(SEED)
-$(RUN)/iter%/judged.jsonl: $(RUN)/iter%/sampled.jsonl $$(start) $$(settings)
+$(RUN)/iter%/judged.jsonl: $(RUN)/iter%/sampled.jsonl $$(start) $(inputs)/engine $$(settings)
 	$(call spread,$(start))
 else
 judged = $(SCORER)
@@ -143,7 +156,7 @@ endif
 
 # The meta-judge: every two judgments of the most disputed response, in both orders.
 battles = mr-metajudge --max-judgments $(META_JUDGMENTS) $(sampling) --max-tokens $(META_TOKENS) $(guided) --seed $(SEED)
-$(RUN)/iter%/battles.jsonl: $(RUN)/iter%/judged.jsonl $$(start) $$(settings)
+$(RUN)/iter%/battles.jsonl: $(RUN)/iter%/judged.jsonl $$(start) $(inputs)/engine $$(settings)
 	$(call spread,$(start))
 
 # The judge's choice: the judgment with the highest rating against the lowest.
@@ -179,18 +192,20 @@ $(RUN)/iter%/model.gguf: $(RUN)/iter%/pairs.jsonl $(RUN)/iter%/validation.jsonl 
 # --- every model against the one it all began with ----------------------------------------
 
 answers = mr-sample -n 1 --temperature $(EVAL_TEMPERATURE) --max-tokens $(EVAL_TOKENS) --seed $(SEED)
-$(RUN)/seed/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(inputs)/model $$(settings)
+$(RUN)/seed/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(inputs)/model $(inputs)/engine $$(settings)
 	$(call spread,$(MODEL))
-$(RUN)/%/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(RUN)/%/model.gguf $$(settings)
+$(RUN)/%/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(RUN)/%/model.gguf $(inputs)/engine $$(settings) | $(RUN)/seed/answers.jsonl
 	$(call spread,$(@D)/model.gguf)
 
 # by a judge that stays the same, and by the model itself
+judge = $(if $(JUDGE_ENDPOINT),$(ask-judge),$(call spread,$(JUDGE_MODEL),$(RUN)/seed/answers.jsonl))
+ask-judge = $(call stage,--resume) $(command) -q --endpoint $(JUDGE_ENDPOINT) -m $(JUDGE_MODEL) --rejects $@.rejects.jsonl $(RUN)/seed/answers.jsonl $<
 preferences      = mr-compare --protocol $(PROTOCOL) --max-tokens $(EVAL_TOKENS) $(guided) --seed $(SEED)
 self-preferences = $(preferences)
-$(RUN)/%/preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(inputs)/judge-model $$(settings)
-	$(call spread,$(JUDGE_MODEL)) $(RUN)/seed/answers.jsonl
-$(RUN)/%/self-preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(RUN)/%/model.gguf $$(settings)
-	$(call spread,$(@D)/model.gguf) $(RUN)/seed/answers.jsonl
+$(RUN)/%/preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(inputs)/judge-model $(inputs)/engine $$(settings)
+	$(judge)
+$(RUN)/%/self-preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(RUN)/%/model.gguf $(inputs)/engine $$(settings)
+	$(call spread,$(@D)/model.gguf,$(RUN)/seed/answers.jsonl)
 
 # --- what a run consists of ------------------------------------------------------------------
 
@@ -202,7 +217,7 @@ files := $(addprefix $(RUN)/,$(if $(PROMPTS),,prompts/generated.jsonl) prompts/p
 	$(if $(evaluated),prompts/held-out.jsonl seed/answers.jsonl) sft/demonstrations.jsonl) $(foreach m,$(models),$(call of,$m))
 
 # named here, they are what make makes, and nothing that it removes in the end
-$(files) $(basename $(files:$(RUN)/%=$(RUN)/settings/%)) $(addprefix $(inputs)/,model judge-model judge-seed prompts seed-prompts eval-prompts):
+$(files) $(basename $(files:$(RUN)/%=$(RUN)/settings/%)) $(addprefix $(inputs)/,engine model judge-model judge-seed prompts seed-prompts eval-prompts):
 
 sft: $(call of,sft) $(RUN)/conf   ## the model that iteration 1 starts from
 iter1:   ## up to the end of an iteration, iter2 and so on
@@ -246,15 +261,16 @@ $(RUN)/conf: $(if $(call same,$(file <$(RUN)/conf),$(CONF)),,FORCE)
 
 # What comes from outside is known by its content.
 from/model        = $(MODEL)
-from/judge-model  = $(JUDGE_MODEL)
+from/judge-model  = $(JUDGE_ENDPOINT:%=%/)$(JUDGE_MODEL)
 from/judge-seed   = $(JUDGE_SEED)
 from/prompts      = $(PROMPTS)
 from/seed-prompts = $(SEED_PROMPTS)
 from/eval-prompts = $(EVAL_PROMPTS)
-identity          = $(shell $(HERE)/identity.sh $(RUN) $(from/$1))
+identity          = $(or $(is/$1),$(shell $(HERE)/identity.sh $(RUN) $(from/$1)))
+is/engine         = $(or $(SERVER),the tools themselves)
 
 $(RUN)/inputs/%: $$(if $$(call same,$$(file <$$@),$$(call identity,$$*)),,FORCE)
-	@mkdir -p $(@D) && printf '%s\n' '$(call identity,$*)' >$@
+	@mkdir -p $(@D) && printf '%s\n' $(call quote,$(call identity,$*)) >$@
 
 # A file that is not what was made from its inputs is made anew.
 changed := $(if $(filter report status verify help clean-%,$(MAKECMDGOALS)),,$(shell $(HERE)/verify.sh --changed $(RUN)))
