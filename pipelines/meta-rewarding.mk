@@ -37,7 +37,7 @@ endif
 RUN  = run
 CONF = $(or $(file <$(RUN)/conf),paper)
 
-find-conf = $(or $(firstword $(wildcard $1 $(HERE)/recipes/$1 $(HERE)/recipes/$1.conf)),$(error there is no recipe "$1"))
+find-conf = $(or $(wildcard $(HERE)/recipes/$1.conf),$(wildcard $1),$(wildcard $(HERE)/recipes/$1),$(error there is no recipe "$1"))
 include $(HERE)/recipes/paper.conf
 include $(foreach c,$(CONF),$(call find-conf,$c))
 
