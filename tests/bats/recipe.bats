@@ -17,8 +17,10 @@ conf() {
 	HELD_OUT     = 2
 	DEMONSTRATIONS = 4
 	SFT_EPOCHS   = 1
-	K = 3
-	N = 3
+	K = 2
+	N = 4
+	TEMPERATURE  = 2
+	TOP_P        = 1
 	GUIDED       = 1
 	MAX_TOKENS   = 6
 	JUDGE_TOKENS = 6
@@ -86,7 +88,7 @@ verify() {
 	for name in prompts sampled judged battles rated chosen pairs validation dpo-log; do
 		jq -e . "run/iter1/$name.jsonl" >/dev/null
 	done
-	all run/iter1/judged.jsonl 'all(.responses[]; .score_n == 3)'
+	all run/iter1/judged.jsonl 'all(.responses[]; .score_n == 4)'
 	all run/iter1/chosen.jsonl '(.responses | length) > 0 and has("actor") and has("judge") and has("meta")'
 	prompts 1 | mr-sample -m run/iter1/model.gguf -n 1 --max-tokens 4 -q | jq -e '.responses[0].text'
 	grep -q '^## An actor pair' run/report.md
@@ -301,7 +303,7 @@ verify() {
 	# the model that iteration 1 starts from, the seed model, the new one, the fixed judge
 	[ "$(wc -l <started)" -eq 4 ]
 	grep -q '/sft/model.gguf$' started
-	all run/iter1/judged.jsonl 'all(.responses[]; .judgments | length == 3)'
+	all run/iter1/judged.jsonl 'all(.responses[]; .judgments | length == 4)'
 	jq -e '.files["iter1/judged.jsonl"].inputs["inputs/engine"] | contains("helper/server")' run/manifest.json
 	recipe run JUDGE_TOKENS=32 iter1 -q SERVER="echo {model} >>started; exec $B/helper/server --port-file {port_file} --models {name}"
 	# by the tools themselves it would be something else
