@@ -19,7 +19,7 @@ MODEL_FILE = models/SmolLM2-135M-Instruct.Q4_1.gguf
 WARN    = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 STD     = -std=c11 -D_GNU_SOURCE
 DEFS    = -DMR_VERSION='"$(VERSION)"' -Ilib
-LIBS    = -lcjson -lcurl -lopenblas -lpthread -lm
+LIBS    = -Wl,--as-needed -lcjson -lcurl -lopenblas -lpthread -lm
 
 # MPI=1: mr-dpo and mr-sft can be run by mpirun.
 MPI     =
@@ -63,6 +63,7 @@ all: $(TOOLS)   ## the tools, in build/bin (the default)
 OPTIMISE = -O3
 $(B)/lib/model/kernels/%_portable.o: ISA = $(OPTIMISE)
 $(B)/lib/model/ops.o: ISA = $(OPTIMISE)
+$(B)/lib/train/vec.o: ISA = $(OPTIMISE) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ifeq ($(shell uname -m),x86_64)
 $(B)/lib/model/kernels/%_avx2.o:   ISA = $(OPTIMISE) -mavx2 -mfma -mf16c
 AVX512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
@@ -166,7 +167,7 @@ fuzz:   ## libFuzzer on every target in tests/fuzz, FUZZ_SECONDS each
 	tests/fuzz.sh '$(B)/clang-fuzz' $(FUZZ_SECONDS)
 
 bench: model   ## speed, a figure a line (PEER=llama_cpp or torch: and that program's)
-	$(SUBMAKE) benches
+	$(SUBMAKE) benches all $(B)/helper/server
 	tests/bench.sh '$(B)'
 
 lint:   ## the checkers that are installed, on code, scripts and manual pages

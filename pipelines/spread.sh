@@ -91,6 +91,10 @@ ssh="$SSH -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15
 	-oControlMaster=auto -oControlPath=$scratch/%C -oControlPersist=60"
 ssh=${ssh//$'\n\t'/ }
 
+# What is started does not outlive this script, however that ends.
+leash=(setpriv --pdeathsig KILL)
+"${leash[@]}" true 2>/dev/null || leash=()
+
 # words for a POSIX shell
 quoted()
 {
@@ -212,8 +216,8 @@ logins=()
 for host in "${hosts[@]}"; do
 	if [[ $host =~ ^([0-9]+/)?:$ ]]; then
 		logins+=("$host")
-	elif ! answer=$(on "$host" "$check" 2>"$scratch/ssh"); then
-		say "$host is left out, it cannot be reached: $(tail -n 1 "$scratch/ssh")"
+	elif ! answer=$(on "$host" "$check" 2>"$scratch/why"); then
+		say "$host is left out, it cannot be reached: $(tail -n 1 "$scratch/why")"
 	elif [ "$answer" != "$expected" ]; then
 		[ "${answer%%$'\n'*}" != "${expected%%$'\n'*}" ] || answer="the model $MODEL is another one there, or missing"
 		die "$host: $answer; here it is $("$1" --version)"
@@ -307,7 +311,19 @@ cp "$here/shard.sh" .shard
 
 options=()
 if [ ${#logins[@]} -gt 0 ]; then
-	options=(--sshlogin "$(IFS=,; echo "${logins[*]}")" --ssh "$ssh" --rsync-opts=-rtLzR --workdir "$folder"
+	# parallel gives its jobs no leash, but they know it
+	cat >"$scratch/ssh" <<-END
+		#!/bin/bash
+		$ssh "\$@" <&0 &
+		ssh=\$!
+		(while kill -0 "\${PARALLEL_PID:-\$\$}"; do sleep 1; done; kill "\$ssh") <&- >/dev/null 2>&1 9<&- &
+		wait "\$ssh"
+		status=\$?
+		kill "\$!"
+		exit "\$status"
+	END
+	chmod +x "$scratch/ssh"
+	options=(--sshlogin "$(IFS=,; echo "${logins[*]}")" --ssh "$scratch/ssh" --rsync-opts=-rtLzR --workdir "$folder"
 		--transferfile '{}.in' --return '{}.tar' --basefile .shard --basefile .task)
 	for ((i = 0; i < ${#links[@]}; i += 2)); do
 		options+=(--basefile "${links[i]}")
@@ -327,7 +343,7 @@ if [ -s .todo ]; then
 		watch "$1" 9>&- &
 		watcher=$!
 	fi
-	PARALLEL_SHELL=/bin/sh parallel --will-cite -j "$JOBS" --retries "$RETRIES" --halt soon,fail=5 \
+	PARALLEL_SHELL=/bin/sh "${leash[@]}" parallel --will-cite -j "$JOBS" --retries "$RETRIES" --halt soon,fail=5 \
 		--joblog .joblog "${options[@]}" \
 		"case \$PARALLEL_SSHLOGIN in : | */:) cd $(quoted "$shards");; esac; sh ./.task {}" \
 		<.todo >.deaths 2>.log &

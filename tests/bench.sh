@@ -2,7 +2,8 @@
 # bench.sh BUILD
 #
 # Runs the benchmarks of a build folder: "name<TAB>value<TAB>unit", a figure a
-# line. MR_MODEL names another model, THREADS another number of threads than
+# line: the engine's, the trainer's, and those of a tool whose model is behind
+# a server that answers after 100 ms. MR_MODEL names another model, THREADS another number of threads than
 # that of the CPUs. With PEER=llama_cpp (generation) or PEER=torch (training, by
 # TRL), and its packages installed for PYTHON (python3), its figures follow,
 # and how many times as fast this is.
@@ -13,9 +14,38 @@ build=${1:?usage: tests/bench.sh BUILD}
 model=${MR_MODEL:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
 figures=$build/bench/figures.tsv
 
+# mr-sample with 64 requests in flight: how many are answered in a second, and
+# how much of a core the tool itself takes for it.
+endpoint()
+{
+	local dir requests=6000 status=1 server i
+	dir=$(mktemp -d) || return
+	"$build/helper/server" --delay 100 --port-file "$dir/port" --lifetime 120 &
+	server=$!
+	for i in {1..100}; do
+		[[ -e $dir/port ]] && break
+		sleep 0.05
+	done
+	for ((i = 0; i < requests; i++)); do
+		echo "{\"id\":\"$i\",\"prompt\":\"Say something about the number $i.\"}"
+	done >"$dir/in"
+	(
+		TIMEFORMAT='%R %U %S'
+		time "$build/bin/mr-sample" -q -n 1 --jobs 64 --endpoint "http://127.0.0.1:$(<"$dir/port")" -m test \
+			"$dir/in" >"$dir/out"
+	) 2>"$dir/time" && [[ $(wc -l <"$dir/out") -eq $requests ]] && status=0
+	kill "$server"
+	wait "$server"
+	((status == 0)) && awk -v n="$requests" '{
+		printf "endpoint_rps\t%.1f\trequests/s\nendpoint_client_cores\t%.3f\tcores\n", n / $1, ($2 + $3) / $1
+	}' "$dir/time"
+	rm -r "$dir"
+	return "$status"
+}
+
 set -o pipefail
-for b in engine dpo; do
-	"$build/bench/$b" || exit 1
+for b in "$build/bench/engine" "$build/bench/dpo" endpoint; do
+	"$b" || exit 1
 done | tee "$figures" || exit 1
 
 peer=${PEER:-}

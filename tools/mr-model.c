@@ -127,11 +127,13 @@ static int run_fetch(void)
 
 /* convert */
 
+#define TYPES "F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_1, Q5_0, Q4_K, Q4_1, Q4_0"
+
 static const char *type_name = "F32";
 
 static struct opt convert_options[] = {
 	{ OPT_STRING, "type", .value = &type_name, .arg = "TYPE",
-	  .help = "of the matrices: F32, F16, BF16, Q8_0, Q4_0; of a folder, the first three [{}]" },
+	  .help = "of the matrices: " TYPES "; of a folder, the first three [{}]" },
 	{ .kind = OPT_END },
 };
 
@@ -199,7 +201,7 @@ static int run_convert(void)
 	if (from && to)
 		cli_usage(&cli, "convert: both are folders; one of the two is a GGUF file");
 	if (!convert_type(type, to))
-		cli_usage(&cli, "--type: \"%s\" is none of F32, F16, BF16%s", type_name, to ? "" : ", Q8_0, Q4_0");
+		cli_usage(&cli, "--type: \"%s\" is none of %s", type_name, to ? "F32, F16, BF16" : TYPES);
 	progress_start(&cli.progress, "mr-model convert", "tensors", cli.progress_mode);
 	r = (from ? convert_from_folder : to ? convert_to_folder : convert_gguf)(in, out, (enum tensor_type)type,
 	    &hooks, &err);
@@ -216,7 +218,7 @@ static const char *merged;
 static struct opt merge_options[] = {
 	{ OPT_STRING, "output", 'o', &merged, .arg = "FILE", .help = "write the model here, a GGUF file (needed)" },
 	{ OPT_STRING, "type", .value = &type_name, .arg = "TYPE",
-	  .help = "of the matrices: F32, F16, BF16, Q8_0, Q4_0 [{}]" },
+	  .help = "of the matrices: " TYPES " [{}]" },
 	{ .kind = OPT_END },
 };
 
@@ -229,7 +231,7 @@ static int run_merge(void)
 	if (cli.noperands != 2 || !merged)
 		cli_usage(&cli, "merge takes a model, an adapter, and -o FILE");
 	if (!convert_type(type, false))
-		cli_usage(&cli, "--type: \"%s\" is none of F32, F16, BF16, Q8_0, Q4_0", type_name);
+		cli_usage(&cli, "--type: \"%s\" is none of " TYPES, type_name);
 	progress_start(&cli.progress, "mr-model merge", "tensors", cli.progress_mode);
 	r = convert_merge(cli.operands[0], cli.operands[1], merged, (enum tensor_type)type, &hooks, &err);
 	progress_clear(&cli.progress);

@@ -108,14 +108,19 @@ static void free_answers(struct job *job)
  * the record as it came. */
 static void seal(struct loop *l, struct job *job)
 {
+	struct record kept = { 0 };
+
 	if (!job->failed && !job->silent && job->out.len == 0)
 		record_write(&job->rec, &job->out);
 	free_answers(job);
 	arena_free(&job->arena);
-	if (!job->failed) {
-		record_free(&job->rec);
-		job->rec = (struct record){ 0 };
+	if (job->failed) {
+		kept.line = job->rec.line;
+		kept.len = job->rec.len;
+		job->rec.line = NULL;
 	}
+	record_free(&job->rec);
+	job->rec = kept;
 	job->held = JOB_BYTES + job->rec.len + job->out.cap;
 	l->held += job->held;
 }

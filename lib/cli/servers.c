@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,6 +90,18 @@ static void check_company(struct cli *c)
 				cli_usage(c, "--%s goes %s --endpoint", *name, servers ? "not with" : "only with");
 }
 
+/* Each request in flight has its own. */
+static void allow_connections(int n)
+{
+	rlim_t wanted = (rlim_t)n + 64;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < wanted) {
+		r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 void cli_apply_server_options(struct cli *c)
 {
 	struct llm_servers *s = &c->llm.servers;
@@ -105,6 +118,7 @@ void cli_apply_server_options(struct cli *c)
 		c->priv->key = read_key(c, c->priv->key_file);
 	else if (env && *env)
 		c->priv->key = mem_strdup(env);
+	allow_connections(s->jobs);
 	s->key = c->priv->key;
 	s->endpoints = c->priv->endpoints.v;
 	s->nendpoints = c->priv->endpoints.n;

@@ -108,7 +108,7 @@ static struct needs needs_of(struct training *t, int tokens, int targets, int ag
 	};
 }
 
-/* As few layers as fit are computed again. */
+/* As little as fits is computed again: nothing, the logits, then as few layers. */
 static struct needs fit(struct training *t, int tokens, int targets, int *again)
 {
 	struct training_memory *m = &t->memory;
@@ -119,7 +119,7 @@ static struct needs fit(struct training *t, int tokens, int targets, int *again)
 
 	if (!m->limit || memory_parse(m->limit, &limit, &err) != 0)
 		limit = memory_available() + memory_used();
-	for (*again = 0; ; ++*again) {
+	for (*again = -1; ; ++*again) {
 		needs = needs_of(t, tokens, targets, *again);
 		if (limit == 0 || total(&needs) <= (double)limit)
 			return needs;

@@ -7,8 +7,24 @@
 struct local;
 struct http;
 
-/* One of them is there. */
+/* llm.h's functions, as open.c has them. */
+struct llm_door {
+	int (*submit)(struct llm *l, const struct llm_request *r, void *tag, struct err *err);
+	int (*waiting)(const struct llm *l);
+	int (*batch)(const struct llm *l);
+	int (*next)(struct llm *l, struct llm_answer **answer, struct err *err);
+	const char *(*spent)(const struct llm *l);
+	void (*watch)(struct llm *l, int fd);
+	struct llm_usage (*usage)(const struct llm *l);
+	double (*latency)(const struct llm *l, double part);
+	const char *(*model_path)(const struct llm *l);
+	const char *(*endpoint)(const struct llm *l, int i);
+	void (*close)(struct llm *l);
+};
+
 struct llm {
+	const struct llm_door *does;
+	/* one of these is there */
 	struct local *local;    /* a model in this process (local.h) */
 	struct http *http;      /* servers (http.h) */
 };

@@ -68,7 +68,8 @@ static void set_aside(struct endpoints *e, struct endpoint *p, double now)
 	p->aside = true;
 }
 
-enum endpoints_change endpoints_result(struct endpoints *e, int i, bool answered, bool probe, double now)
+enum endpoints_change endpoints_result(struct endpoints *e, int i, bool answered, bool probe, double began,
+    double now)
 {
 	struct endpoint *p = &e->v[i];
 	const bool was = p->aside;
@@ -76,12 +77,14 @@ enum endpoints_change endpoints_result(struct endpoints *e, int i, bool answered
 		p->probed = false;
 	if (answered) {
 		p->failures = 0;
+		p->answered = now;
 		e->naside -= was;
 		p->aside = false;
 		return was ? ENDPOINT_BACK : ENDPOINT_SAME;
 	}
-	/* Those that were on their way when it was set aside say nothing new. */
-	if (was ? probe : ++p->failures >= MOST_FAILURES)
+	/* Those that were on their way when it was set aside say nothing new,
+	 * nor those beside which others were answered. */
+	if (was ? probe : p->answered < began && ++p->failures >= MOST_FAILURES)
 		set_aside(e, p, now);
 	return p->aside && !was ? ENDPOINT_ASIDE : ENDPOINT_SAME;
 }

@@ -1,9 +1,9 @@
 /*
  * Which server a request goes to: the one with the fewest in flight. One
- * that two connections in a row could not reach (or that was silent to the
- * end of the time-out) is set aside, and a single request tries it again
- * after half a second, then after twice as long each time. No I/O; time is
- * an argument.
+ * that two requests in a row did not reach (or that was silent to the end of
+ * their time-out, for others too) is set aside, and a single request tries it
+ * again after half a second, then after twice as long each time. No I/O; time
+ * is an argument.
  */
 #ifndef MR_LLM_ENDPOINTS_H
 #define MR_LLM_ENDPOINTS_H
@@ -19,6 +19,7 @@ struct endpoint {
 	int failures;           /* in a row */
 	bool aside, probed;     /* probed: a request is on its way to see whether it is back */
 	double pause, until;
+	double answered;        /* when it last did */
 };
 
 struct endpoints {
@@ -40,8 +41,9 @@ int endpoints_pick(struct endpoints *e, int avoid, double now, bool *probe);
 
 enum endpoints_change { ENDPOINT_SAME, ENDPOINT_ASIDE, ENDPOINT_BACK };
 
-/* What came of a request. */
-enum endpoints_change endpoints_result(struct endpoints *e, int i, bool answered, bool probe, double now);
+/* What came of a request that began then: an answer of any kind, or silence. */
+enum endpoints_change endpoints_result(struct endpoints *e, int i, bool answered, bool probe, double began,
+    double now);
 
 /* When the next one that was set aside is due; 0: none is. */
 double endpoints_due(const struct endpoints *e);

@@ -1,6 +1,6 @@
 #include "llm/http.h"
 
-#include <math.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,14 +222,6 @@ int http_submit(struct http *h, const struct llm_request *r, void *tag, struct e
 	return 0;
 }
 
-/* The key is nobody's to read, also where a server repeats it. */
-static void hide_key(const struct http *h, char *message)
-{
-	const size_t len = h->key ? strlen(h->key) : 0;
-	for (char *s = message; len > 0 && (s = strstr(s, h->key)); s += len)
-		memset(s, '*', len);
-}
-
 static void end_ask(struct http *h, struct ask *a)
 {
 	struct llm_answer *answer = mem_zalloc(1, sizeof *answer);
@@ -261,7 +253,7 @@ static void fail_call(struct http *h, struct call *c, const char *why)
 	struct ask *a = c->ask;
 	char message[sizeof a->err->msg];
 	snprintf(message, sizeof message, "%s", why);
-	hide_key(h, message);
+	http_hide(message, h->key);     /* a server may repeat it */
 	if (!a->err) {
 		a->err = mem_zalloc(1, sizeof *a->err);
 		if (c->post.attempts > 1)
@@ -299,7 +291,7 @@ static void take_texts(struct call *c, struct wire_answer *w)
 	for (int i = 0; i < c->n; i++) {
 		struct llm_completion *out = &c->ask->completions[c->first + i];
 		*out = (struct llm_completion){ .text = w->choices[i].text, .finish = w->choices[i].finish,
-			.choice = -1, .tokens = c->n == 1 ? (int)w->tokens_out : -1 };
+			.choice = -1, .tokens = c->n == 1 && w->tokens_out <= INT_MAX ? (int)w->tokens_out : -1 };
 		w->choices[i].text = NULL;
 	}
 }
@@ -396,7 +388,7 @@ static void take_refusal(struct http *h, struct call *c, const struct wire_error
 	char why[sizeof e->message + 40];
 	unsigned refused = wire_refused(e, wire_members(&w));
 	if (e->status >= 500 && e->status != 501)
-		refused &= WIRE_SEED | WIRE_LOGPROBS;
+		refused &= WIRE_LOGPROBS;       /* some break over it */
 	else if (e->status != 400 && e->status != 422 && e->status != 501)
 		refused = 0;
 	snprintf(why, sizeof why, "%ld: %s", e->status, e->message);
@@ -406,7 +398,7 @@ static void take_refusal(struct http *h, struct call *c, const struct wire_error
 		retry_call(h, c, why);
 	} else {
 		if (is_fatal(h, e->status) && !*h->fatal.msg) {
-			hide_key(h, why);
+			http_hide(why, h->key);
 			err_set(&h->fatal, "%s: %s", c->post.endpoint, why);
 		}
 		fail_call(h, c, why);

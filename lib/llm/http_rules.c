@@ -123,3 +123,13 @@ bool http_is_temporary(long status)
 {
 	return status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501);
 }
+
+void http_hide(char *text, const char *secret)
+{
+	const size_t len = secret ? strlen(secret) : 0, all = strlen(text);
+	for (char *s = text; len > 0 && (s = strstr(s, secret)); s += len)
+		memset(s, '*', len);
+	for (size_t n = len; n-- > 4;)
+		if (n <= all && memcmp(text + all - n, secret, n) == 0)
+			memset(text + all - n, '*', n);
+}

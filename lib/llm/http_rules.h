@@ -31,4 +31,8 @@ double http_patience(int retries);
 /* Whether an answer with this status may be another one the next time. */
 bool http_is_temporary(long status);
 
+/* Puts stars over a secret (NULL: none) wherever it stands in the text, and
+ * over a beginning of it, of four bytes at least, where the text ends. */
+void http_hide(char *text, const char *secret);
+
 #endif

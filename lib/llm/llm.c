@@ -1,4 +1,4 @@
-/* The door: what a request must be, and to which room it goes. */
+/* The door: what a request must be, interrupts, answers. */
 #include "llm/llm.h"
 
 #include <errno.h>
@@ -9,11 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/utf8.h"
 #include "llm/common.h"
-#include "llm/http.h"
-#include "llm/local.h"
 
 enum { MOST_COMPLETIONS = 1 << 20 };
 
@@ -46,29 +43,6 @@ bool llm_interrupted(void)
 	while (woken_by >= 0 && read(llm_wake_fd(), some, sizeof some) > 0)
 		;
 	return true;
-}
-
-struct llm *llm_open(const struct llm_options *o, struct err *err)
-{
-	struct llm l = { 0 };
-	if (o->servers.nendpoints > 0)
-		l.http = http_open(o, err);
-	else
-		l.local = local_open(o, err);
-	if (!l.http && !l.local)
-		return NULL;
-	struct llm *opened = mem_zalloc(1, sizeof *opened);
-	*opened = l;
-	return opened;
-}
-
-void llm_close(struct llm *l)
-{
-	if (!l)
-		return;
-	local_close(l->local);
-	http_close(l->http);
-	free(l);
 }
 
 static int check_text(const char *text, const char *what, int i, struct err *err)
@@ -105,35 +79,58 @@ static int check_request(const struct llm_request *r, struct err *err)
 
 int llm_submit(struct llm *l, const struct llm_request *r, void *tag, struct err *err)
 {
-	if (check_request(r, err) != 0)
-		return -1;
-	return l->http ? http_submit(l->http, r, tag, err) : local_submit(l->local, r, tag, err);
+	return check_request(r, err) != 0 ? -1 : l->does->submit(l, r, tag, err);
 }
 
 int llm_waiting(const struct llm *l)
 {
-	return l->http ? http_waiting(l->http) : local_waiting(l->local);
+	return l->does->waiting(l);
 }
 
 int llm_batch(const struct llm *l)
 {
-	return l->http ? http_jobs(l->http) : local_batch(l->local);
+	return l->does->batch(l);
 }
 
 int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
 {
-	return l->http ? http_next(l->http, answer, err) : local_next(l->local, answer, err);
+	return l->does->next(l, answer, err);
 }
 
 const char *llm_spent(const struct llm *l)
 {
-	return l->http ? http_spent(l->http) : NULL;
+	return l->does->spent(l);
 }
 
 void llm_watch(struct llm *l, int fd)
 {
-	if (l->http)
-		http_watch(l->http, fd);
+	l->does->watch(l, fd);
+}
+
+struct llm_usage llm_usage(const struct llm *l)
+{
+	return l->does->usage(l);
+}
+
+double llm_latency(const struct llm *l, double part)
+{
+	return l->does->latency(l, part);
+}
+
+const char *llm_model_path(const struct llm *l)
+{
+	return l->does->model_path(l);
+}
+
+const char *llm_endpoint(const struct llm *l, int i)
+{
+	return l->does->endpoint(l, i);
+}
+
+void llm_close(struct llm *l)
+{
+	if (l)
+		l->does->close(l);
 }
 
 void llm_answer_free(struct llm_answer *a)
@@ -147,24 +144,4 @@ void llm_answer_free(struct llm_answer *a)
 	free(a->completions);
 	free(a->err);
 	free(a);
-}
-
-struct llm_usage llm_usage(const struct llm *l)
-{
-	return l->http ? http_usage(l->http) : local_usage(l->local);
-}
-
-double llm_latency(const struct llm *l, double part)
-{
-	return l->http ? http_latency(l->http, part) : 0;
-}
-
-const char *llm_model_path(const struct llm *l)
-{
-	return l->local ? local_model_path(l->local) : NULL;
-}
-
-const char *llm_endpoint(const struct llm *l, int i)
-{
-	return l->http ? http_endpoint(l->http, i) : NULL;
 }

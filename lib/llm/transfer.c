@@ -4,20 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
 #include "base/mem.h"
 #include "base/progress.h"
-#include "base/rng.h"
 #include "llm/common.h"
-#include "llm/endpoints.h"
 #include "llm/http_rules.h"
+#include "llm/lines.h"
 
 #define TICK_SECONDS 0.2
 #define CONNECT_SECONDS 10
@@ -26,42 +21,6 @@
 enum {
 	DEFAULT_JOBS = 16,
 	MOST_EVENTS = 256,
-	MOST_REDIRECTS = 4,
-	KEEPALIVE_SECONDS = 60,         /* silence after which TCP asks whether the host is there */
-};
-
-struct queue {
-	struct post *head, **end;
-};
-
-/* A handle of libcurl, and the post that it carries. */
-struct line {
-	CURL *easy;
-	struct post *post;
-	struct transfer *t;
-	struct line *next;              /* among the free ones */
-	bool too_long;
-	char error[CURL_ERROR_SIZE];
-};
-
-struct transfer {
-	struct llm_servers o;
-	CURLM *multi;
-	struct curl_slist *headers;
-	struct line *lines, *free;      /* jobs of them */
-	int epoll, watched;
-	bool readable;                  /* the watched descriptor */
-	double curl_due;                /* when libcurl wants to be called; 0: not at all */
-	struct endpoints ends;
-	double patience;
-	struct queue added, again, done;
-	struct post **waiting;          /* for their backoff: a heap, the first one due on top */
-	int nwaiting, nadded, inflight, places;
-	bool stopped;
-	uint64_t requests, retries;
-	struct rng jitter;
-	void (*tick)(void *arg);
-	void *tick_arg;
 };
 
 static void push(struct queue *q, struct post *p)
@@ -111,141 +70,6 @@ static struct post *take_first(struct transfer *t)
 	return p;
 }
 
-static size_t on_body(char *data, size_t size, size_t n, void *line)
-{
-	struct line *l = line;
-	n *= size;
-	if (n > l->post->most - l->post->answer.len) {
-		l->too_long = true;
-		return 0;
-	}
-	buf_add(&l->post->answer, data, n);
-	return n;
-}
-
-static size_t on_header(char *data, size_t size, size_t n, void *line)
-{
-	static const char name[] = "retry-after:";
-	struct line *l = line;
-	char value[128];
-	n *= size;
-	if (n >= 5 && memcmp(data, "HTTP/", 5) == 0)
-		l->post->retry_after = -1;      /* another answer, behind a redirect */
-	if (n >= sizeof name && n < sizeof value && strncasecmp(data, name, sizeof name - 1) == 0) {
-		memcpy(value, data + sizeof name - 1, n - sizeof name + 1);
-		value[n - sizeof name + 1] = '\0';
-		l->post->retry_after = http_retry_after(value, time(NULL));
-	}
-	return n;
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transfer, void *known)
-{
-	struct transfer *t = transfer;
-	struct epoll_event e = { .data.fd = fd };
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		epoll_ctl(t->epoll, EPOLL_CTL_DEL, fd, &e);
-		return 0;
-	}
-	e.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-	if (!known || epoll_ctl(t->epoll, EPOLL_CTL_MOD, fd, &e) != 0)
-		epoll_ctl(t->epoll, EPOLL_CTL_ADD, fd, &e);
-	curl_multi_assign(t->multi, fd, t);
-	return 0;
-}
-
-static int on_timer(CURLM *multi, long ms, void *transfer)
-{
-	struct transfer *t = transfer;
-	(void)multi;
-	t->curl_due = ms < 0 ? 0 : now_seconds() + (double)ms / 1000;
-	return 0;
-}
-
-static long milliseconds(double seconds)
-{
-	return seconds > 0 ? (long)fmax(1, fmin(seconds, 1e6) * 1000) : 0;
-}
-
-static void allow_protocols(CURL *easy, bool tls)
-{
-#if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
-#else
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS,
-	    (long)(tls ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-}
-
-/* What is the same for all posts of a handle. The key is a bearer token and
- * no header of ours, so that libcurl keeps it from other hosts. */
-static int set_up_line(struct transfer *t, struct line *l)
-{
-	const struct llm_servers *o = &t->o;
-	CURL *e = l->easy = curl_easy_init();
-	l->t = t;
-	if (!e)
-		return -1;
-	curl_easy_setopt(e, CURLOPT_PRIVATE, l);
-	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, l->error);
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_POST, 1L);
-	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
-	curl_easy_setopt(e, CURLOPT_USERAGENT, "meta-rewarding/" MR_VERSION);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, l);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(e, CURLOPT_HEADERDATA, l);
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
-	curl_easy_setopt(e, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
-	curl_easy_setopt(e, CURLOPT_UNRESTRICTED_AUTH, 0L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_SECONDS);
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(o->connect_timeout));
-	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, milliseconds(o->timeout));
-	if (o->idle_timeout > 0) {
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)ceil(o->idle_timeout));
-	}
-	if (o->key) {
-		curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-		curl_easy_setopt(e, CURLOPT_XOAUTH2_BEARER, o->key);
-	}
-	l->next = t->free;
-	t->free = l;
-	return 0;
-}
-
-static int set_up_multi(struct transfer *t, struct err *err)
-{
-	struct epoll_event e = { .events = EPOLLIN };
-	t->headers = curl_slist_append(t->headers, "Content-Type: application/json");
-	t->headers = curl_slist_append(t->headers, "Accept: application/json");
-	t->headers = curl_slist_append(t->headers, "Expect:");
-	t->multi = curl_multi_init();
-	t->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!t->multi || !t->headers || t->epoll < 0)
-		return err_sys(err, "no connections can be made");
-	e.data.fd = llm_wake_fd();
-	if (e.data.fd < 0 || epoll_ctl(t->epoll, EPOLL_CTL_ADD, e.data.fd, &e) != 0)
-		return err_sys(err, "no connections can be made");
-	curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
-	curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
-	curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)t->o.jobs + 1);
-	t->lines = mem_zalloc((size_t)t->o.jobs, sizeof *t->lines);
-	for (int i = 0; i < t->o.jobs; i++)
-		if (set_up_line(t, &t->lines[i]) != 0)
-			return err_set(err, "libcurl gives no handle");
-	return 0;
-}
-
 static int check_key(const char *key, struct err *err)
 {
 	for (const char *s = key; s && *s; s++)
@@ -280,7 +104,7 @@ struct transfer *transfer_open(const struct llm_options *o, struct err *err)
 	clock_gettime(CLOCK_REALTIME, &now);
 	t->jitter = rng_stream((uint64_t)now.tv_nsec, "", "backoff", (uint64_t)getpid());
 	if (check_key(t->o.key, err) == 0 && curl_global_init(CURL_GLOBAL_DEFAULT) == 0 &&
-	    endpoints_open(&t->ends, t->o.endpoints, t->o.nendpoints, err) == 0 && set_up_multi(t, err) == 0)
+	    endpoints_open(&t->ends, t->o.endpoints, t->o.nendpoints, err) == 0 && lines_open(t, err) == 0)
 		return t;
 	transfer_close(t);
 	return NULL;
@@ -290,17 +114,8 @@ void transfer_close(struct transfer *t)
 {
 	if (!t)
 		return;
-	for (int i = 0; t->lines && i < t->o.jobs; i++) {
-		if (t->lines[i].post)
-			curl_multi_remove_handle(t->multi, t->lines[i].easy);
-		curl_easy_cleanup(t->lines[i].easy);
-	}
-	curl_multi_cleanup(t->multi);
-	curl_slist_free_all(t->headers);
+	lines_close(t);
 	endpoints_close(&t->ends);
-	if (t->epoll >= 0)
-		close(t->epoll);
-	free(t->lines);
 	free(t->waiting);
 	free(t);
 }
@@ -311,8 +126,7 @@ void transfer_drop(struct transfer *t, void (*drop)(struct post *p))
 	for (int i = 0; i < t->o.jobs; i++) {
 		if (!(p = t->lines[i].post))
 			continue;
-		curl_multi_remove_handle(t->multi, t->lines[i].easy);
-		t->lines[i].post = NULL;
+		line_unload(&t->lines[i]);
 		drop(p);
 	}
 	while (t->nwaiting > 0)
@@ -356,26 +170,19 @@ void transfer_again(struct transfer *t, struct post *p)
 static void launch(struct transfer *t, struct post *p, int at, bool probe)
 {
 	struct line *l = t->free;
-	const char *url = t->ends.v[at].url;
-	t->free = l->next;
 	take_place(t, p);
-	l->post = p;
-	l->too_long = false;
-	l->error[0] = '\0';
 	p->at = at;
 	p->probe = probe;
 	p->status = 0;
 	p->retry_after = -1;
 	p->permanent = false;
 	p->endpoint = t->ends.v[at].base;
+	p->began = now_seconds();
 	p->attempts++;
 	t->requests++;
 	t->inflight++;
 	t->ends.v[at].inflight++;
-	curl_easy_setopt(l->easy, CURLOPT_URL, url);
-	curl_easy_setopt(l->easy, CURLOPT_POSTFIELDS, p->body);
-	curl_easy_setopt(l->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)p->len);
-	allow_protocols(l->easy, strncmp(url, "https:", 6) == 0);
+	line_load(l, p, t->ends.v[at].url);
 	curl_multi_add_handle(t->multi, l->easy);
 }
 
@@ -383,8 +190,7 @@ static void launch(struct transfer *t, struct post *p, int at, bool probe)
 static void give_up(struct transfer *t, struct post *p)
 {
 	const struct endpoint *e = &t->ends.v[p->at >= 0 ? p->at : 0];
-	if (!p->error[0])
-		snprintf(p->error, sizeof p->error, "no server answers");
+	snprintf(p->error, sizeof p->error, "%s (no server answers)", t->silence);
 	p->status = 0;
 	p->permanent = true;
 	p->endpoint = e->base;
@@ -423,23 +229,6 @@ static void begin_posts(struct transfer *t)
 	}
 }
 
-/* Whether another attempt would fail in the same way. */
-static bool is_permanent(CURLcode rc)
-{
-	return rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_URL_MALFORMAT ||
-	    rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_TOO_MANY_REDIRECTS || rc == CURLE_WRITE_ERROR;
-}
-
-/* Whether the server cannot be reached, or said nothing at all. */
-static bool is_silence(CURLcode rc, const struct line *l)
-{
-	curl_off_t first = 0;
-	if (rc == CURLE_OPERATION_TIMEDOUT)
-		curl_easy_getinfo(l->easy, CURLINFO_STARTTRANSFER_TIME_T, &first);
-	return (rc == CURLE_OPERATION_TIMEDOUT && first == 0) || rc == CURLE_COULDNT_CONNECT ||
-	    rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_RESOLVE_PROXY || rc == CURLE_SSL_CONNECT_ERROR;
-}
-
 static void note_change(struct transfer *t, const struct post *p, enum endpoints_change change)
 {
 	char line[400];
@@ -461,22 +250,21 @@ static void take_result(struct transfer *t, struct line *l, CURLcode rc)
 	curl_easy_getinfo(l->easy, CURLINFO_RESPONSE_CODE, &status);
 	p->seconds = (double)took / 1e6;
 	p->status = rc == CURLE_OK ? status : 0;
-	p->permanent = is_permanent(rc);
+	p->permanent = line_is_permanent(rc);
 	if (l->too_long)
 		snprintf(p->error, sizeof p->error, "the answer is longer than the %zu bytes it could need", p->most);
 	else
 		snprintf(p->error, sizeof p->error, "%s", *l->error ? l->error : curl_easy_strerror(rc));
-	const bool silence = rc != CURLE_OK && is_silence(rc, l);
+	const bool silence = rc != CURLE_OK && line_is_silence(l, rc);
+	if (silence)
+		snprintf(t->silence, sizeof t->silence, "%.199s", p->error);
 	if (silence && p->probe)
 		p->attempts--;          /* it only found out what was known */
 	if (rc == CURLE_OK || silence || p->probe)
-		note_change(t, p, endpoints_result(&t->ends, p->at, !silence, p->probe, now_seconds()));
+		note_change(t, p, endpoints_result(&t->ends, p->at, !silence, p->probe, p->began, now_seconds()));
 	t->ends.v[p->at].inflight--;
 	t->inflight--;
-	curl_multi_remove_handle(t->multi, l->easy);
-	l->post = NULL;
-	l->next = t->free;
-	t->free = l;
+	line_unload(l);
 	push(&t->done, p);
 }
 
@@ -492,13 +280,18 @@ static void take_results(struct transfer *t)
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&l);
 		take_result(t, l, rc);
 	}
+	while (lines_idle_due(t) <= now_seconds()) {
+		struct line *l = t->quietest;
+		snprintf(l->error, sizeof l->error, "nothing came for %g seconds", t->o.idle_timeout);
+		take_result(t, l, CURLE_OPERATION_TIMEDOUT);
+	}
 }
 
 /* Milliseconds until something is due, -1: nothing is. */
 static int sleep_time(const struct transfer *t)
 {
 	const double now = now_seconds();
-	double until = t->tick ? now + TICK_SECONDS : INFINITY;
+	double until = fmin(t->tick ? now + TICK_SECONDS : INFINITY, lines_idle_due(t));
 	if (t->curl_due > 0)
 		until = fmin(until, t->curl_due);
 	if (t->nwaiting > 0)
@@ -524,9 +317,11 @@ static int work(struct transfer *t, struct err *err)
 		const unsigned e = events[i].events;
 		if (fd == t->watched)
 			t->readable = true;
-		else if (fd != llm_wake_fd())
-			curl_multi_socket_action(t->multi, fd, (e & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
-			    (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (e & EPOLLERR ? CURL_CSELECT_ERR : 0), &running);
+		if (fd == t->watched || fd == llm_wake_fd())
+			continue;
+		line_hear(t, fd);
+		curl_multi_socket_action(t->multi, fd, (e & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+		    (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (e & EPOLLERR ? CURL_CSELECT_ERR : 0), &running);
 	}
 	if (t->curl_due > 0 && now_seconds() >= t->curl_due) {
 		t->curl_due = 0;

@@ -33,7 +33,7 @@ struct post {
 	int attempts;           /* those that counted */
 	/* transfer.c's own */
 	struct post *next;
-	double due;
+	double due, began;
 	int at;                 /* endpoint, or -1 */
 	bool started, probe;
 };

@@ -14,7 +14,7 @@ enum { PIECE = 1 << 20 };       /* elements in memory at a time, or one row */
 bool convert_type(int type, bool folder)
 {
 	return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_BF16 ||
-	    (!folder && (type == TENSOR_Q8_0 || type == TENSOR_Q4_0));
+	    (!folder && type >= 0 && tensor_writable((unsigned)type));
 }
 
 /* A tensor on its way. Of g and s one is there, or none: zeros. */
@@ -99,11 +99,14 @@ static int go_on(const struct convert_hooks *hooks, uint64_t done, uint64_t tota
 }
 
 /* Four bits are too few for the matrix that the logits come from: it gets
- * eight. */
+ * eight. Where rows are no whole blocks of 256, blocks of 32 take as many bits
+ * or a little more. */
 static enum tensor_type matrix_type(const char *name, int64_t cols, enum tensor_type type, const char *logits)
 {
-	if (type == TENSOR_Q4_0 && strcmp(name, logits) == 0)
+	if ((type == TENSOR_Q4_0 || type == TENSOR_Q4_1 || type == TENSOR_Q4_K) && strcmp(name, logits) == 0)
 		type = TENSOR_Q8_0;
+	if (cols % (int64_t)tensor_block_len(type) && tensor_block_len(type) == 256)
+		type = type == TENSOR_Q4_K ? TENSOR_Q5_0 : type == TENSOR_Q5_K ? TENSOR_Q5_1 : TENSOR_Q8_0;
 	return cols % (int64_t)tensor_block_len(type) ? TENSOR_F16 : type;
 }
 

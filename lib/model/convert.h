@@ -21,15 +21,17 @@ struct convert_hooks {
 	void *arg;
 };
 
-/* F32, F16, BF16, Q8_0 and Q4_0; folder: the first three. */
+/* All that can be written; folder: F32, F16 and BF16. */
 bool convert_type(int type, bool folder);
 
 /*
  * All return -1 with a message, and then nothing is left behind.
  *
- * Matrices get the type, or where their rows are no whole blocks of it, F16;
- * with Q4_0 the one that the logits come from (the output matrix, or the
- * embedding where it is both) gets Q8_0; vectors are F32. A tensor that is of its type already keeps its bytes.
+ * Matrices get the type, but with one of four bits the one that the logits
+ * come from (the output matrix, or the embedding where it is both) gets Q8_0.
+ * Where their rows are no whole blocks of the type, they get F16; in place of
+ * Q4_K, Q5_K and Q6_K first Q5_0, Q5_1 and Q8_0. Vectors are F32. A tensor
+ * that is of its type already keeps its bytes.
  * Metadata is kept, but for general.file_type.
  */
 int convert_gguf(const char *in, const char *out, enum tensor_type type, const struct convert_hooks *hooks,

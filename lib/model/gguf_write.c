@@ -338,6 +338,11 @@ uint32_t gguf_file_type(enum tensor_type type)
 	case TENSOR_Q4_0: return 2;
 	case TENSOR_Q4_1: return 3;
 	case TENSOR_Q8_0: return 7;
+	case TENSOR_Q5_0: return 8;
+	case TENSOR_Q5_1: return 9;
+	case TENSOR_Q4_K: return 14;    /* llama.cpp's "small" mixtures */
+	case TENSOR_Q5_K: return 16;
+	case TENSOR_Q6_K: return 18;
 	case TENSOR_BF16: return 32;
 	default: return 0;
 	}

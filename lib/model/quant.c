@@ -1,6 +1,5 @@
 #include "model/quant.h"
 
-#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -17,12 +16,12 @@ static const struct {
 	{TENSOR_BF16, "BF16", 1, 2, true, true},
 	{TENSOR_Q4_0, "Q4_0", 32, 18, true, true},
 	{TENSOR_Q4_1, "Q4_1", 32, 20, true, true},
-	{TENSOR_Q5_0, "Q5_0", 32, 22, true, false},
-	{TENSOR_Q5_1, "Q5_1", 32, 24, true, false},
+	{TENSOR_Q5_0, "Q5_0", 32, 22, true, true},
+	{TENSOR_Q5_1, "Q5_1", 32, 24, true, true},
 	{TENSOR_Q8_0, "Q8_0", 32, 34, true, true},
-	{TENSOR_Q4_K, "Q4_K", 256, 144, true, false},
-	{TENSOR_Q5_K, "Q5_K", 256, 176, true, false},
-	{TENSOR_Q6_K, "Q6_K", 256, 210, true, false},
+	{TENSOR_Q4_K, "Q4_K", 256, 144, true, true},
+	{TENSOR_Q5_K, "Q5_K", 256, 176, true, true},
+	{TENSOR_Q6_K, "Q6_K", 256, 210, true, true},
 	{10, "Q2_K", 256, 84, false, false},
 	{11, "Q3_K", 256, 110, false, false},
 	{16, "IQ2_XXS", 256, 66, false, false},
@@ -168,12 +167,6 @@ static inline uint16_t load16(const uint8_t *p)
 static inline uint32_t load32(const uint8_t *p)
 {
 	return (uint32_t)load16(p) | (uint32_t)load16(p + 2) << 16;
-}
-
-static void store16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)v;
-	p[1] = (uint8_t)(v >> 8);
 }
 
 /* One block each. b: the block's bytes; restrict, so that the loops become
@@ -324,98 +317,5 @@ void dequantize_row(enum tensor_type type, const void *src, float *dst, size_t n
 		for (i = 0; len && i < n; i += len, b += size)
 			read_block(type, b, dst + i);
 	}
-	}
-}
-
-/* v as an integer in [low, high]; NaN gives low. */
-static int clamp_int(float v, int low, int high)
-{
-	if (!(v >= (float)low))
-		return low;
-	return v > (float)high ? high : (int)v;
-}
-
-/* The three formats below choose scale and rounding as ggml's reference
- * quantiser does, so that a file written here is the file written there. */
-
-static void write_q8_0(const float *x, uint8_t *b)
-{
-	float amax = 0;
-
-	for (int j = 0; j < 32; j++)
-		amax = fmaxf(amax, fabsf(x[j]));
-	float d = amax / 127, inverse = d != 0 ? 1 / d : 0;
-	store16(b, f32_to_f16(d));
-	for (int j = 0; j < 32; j++)
-		b[2 + j] = (uint8_t)(int8_t)clamp_int(roundf(x[j] * inverse), -127, 127);
-}
-
-static void write_q4_0(const float *x, uint8_t *b)
-{
-	float amax = 0, extreme = 0;
-
-	for (int j = 0; j < 32; j++)
-		if (fabsf(x[j]) > amax) {
-			amax = fabsf(x[j]);
-			extreme = x[j];
-		}
-	float d = extreme / -8, inverse = d != 0 ? 1 / d : 0;
-	store16(b, f32_to_f16(d));
-	for (int j = 0; j < 16; j++) {
-		int low = clamp_int(x[j] * inverse + 8.5f, 0, 15);
-		int high = clamp_int(x[j + 16] * inverse + 8.5f, 0, 15);
-		b[2 + j] = (uint8_t)(low | high << 4);
-	}
-}
-
-static void write_q4_1(const float *x, uint8_t *b)
-{
-	float min = x[0], max = x[0];
-
-	for (int j = 1; j < 32; j++) {
-		min = fminf(min, x[j]);
-		max = fmaxf(max, x[j]);
-	}
-	float d = (max - min) / 15, inverse = d != 0 ? 1 / d : 0;
-	store16(b, f32_to_f16(d));
-	store16(b + 2, f32_to_f16(min));
-	for (int j = 0; j < 16; j++) {
-		int low = clamp_int((x[j] - min) * inverse + 0.5f, 0, 15);
-		int high = clamp_int((x[j + 16] - min) * inverse + 0.5f, 0, 15);
-		b[4 + j] = (uint8_t)(low | high << 4);
-	}
-}
-
-void quantize_row(enum tensor_type type, const float *src, void *dst, size_t n)
-{
-	uint8_t *b = dst;
-	size_t i;
-
-	switch (type) {
-	case TENSOR_F32:
-		memcpy(dst, src, n * sizeof *src);
-		break;
-	case TENSOR_F16:
-		for (i = 0; i < n; i++)
-			store16(b + 2 * i, f32_to_f16(src[i]));
-		break;
-	case TENSOR_BF16:
-		for (i = 0; i < n; i++)
-			store16(b + 2 * i, f32_to_bf16(src[i]));
-		break;
-	case TENSOR_Q8_0:
-		for (i = 0; i < n; i += 32, b += 34)
-			write_q8_0(src + i, b);
-		break;
-	case TENSOR_Q4_0:
-		for (i = 0; i < n; i += 32, b += 18)
-			write_q4_0(src + i, b);
-		break;
-	case TENSOR_Q4_1:
-		for (i = 0; i < n; i += 32, b += 20)
-			write_q4_1(src + i, b);
-		break;
-	default:
-		break;
 	}
 }

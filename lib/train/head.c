@@ -6,7 +6,9 @@
 #include "train/gemm.h"
 #include "train/vec.h"
 
-enum { BLOCK = 16 };
+/* The rows of a panel are a little apart, as rows at a distance of whole pages
+ * would share few lines of a cache. */
+enum { BLOCK = 16, APART = 16 };
 
 /* Targets [row, row + rows) against tokens [col, col + cols). */
 struct panel {
@@ -14,11 +16,35 @@ struct panel {
 	const struct head *h;
 	const double *scale;
 	int row, rows, col, cols;
+	float *logits;          /* (rows, cols), rows stride apart */
+	int stride;
 };
 
 static int least(int a, int b)
 {
 	return a < b ? a : b;
+}
+
+static int stride(int V)
+{
+	return least(V, HEAD_PANEL) + APART;
+}
+
+size_t head_logits(int N, int V, bool kept)
+{
+	size_t panels = kept ? (size_t)((V + HEAD_PANEL - 1) / HEAD_PANEL) : 1;
+
+	return (size_t)(kept ? N : least(N, HEAD_ROWS)) * panels * (size_t)stride(V);
+}
+
+static struct panel panel_at(const struct pass *p, const struct head *h, const double *scale, int row, int col)
+{
+	int N = p->tree->ntargets, V = p->c->vocab, rows = least(HEAD_ROWS, N - row);
+	size_t before = h->kept ? head_logits(row, V, true) + (size_t)(col / HEAD_PANEL) * (size_t)rows *
+	    (size_t)stride(V) : 0;
+
+	return (struct panel){ p, h, scale, row, rows, col, least(HEAD_PANEL, V - col), h->logits + before,
+	    stride(V) };
 }
 
 struct unpack {
@@ -53,7 +79,7 @@ static struct gemm logits(const struct panel *n, const float *output)
 {
 	int c = n->p->c->width;
 
-	return (struct gemm){ .c = n->h->logits, .ldc = n->cols, .m = n->rows, .n = n->cols, .k = c,
+	return (struct gemm){ .c = n->logits, .ldc = n->stride, .m = n->rows, .n = n->cols, .k = c,
 	    .a = n->h->hid + (size_t)n->row * (size_t)c, .lda = c,
 	    .b = output, .ldb = c, .tb = true };
 }
@@ -87,7 +113,7 @@ static void forward_job(void *arg, int job)
 	const struct panel *n = arg;
 
 	for (int i = job * BLOCK; i < least(n->rows, (job + 1) * BLOCK); i++)
-		forward_row(n, n->h->logits + (size_t)i * (size_t)n->cols, n->row + i);
+		forward_row(n, n->logits + (size_t)i * (size_t)n->stride, n->row + i);
 }
 
 void head_forward(const struct pass *p, const struct head *h, const struct head_weights *w, const float *x,
@@ -104,7 +130,7 @@ void head_forward(const struct pass *p, const struct head *h, const struct head_
 	norm_forward(p, h->hid, h->rstd, h->x, x, h->row, w->norm, N);
 	for (int row = 0; row < N; row += HEAD_ROWS)
 		for (int col = 0; col < V; col += HEAD_PANEL) {
-			struct panel n = { p, h, NULL, row, least(HEAD_ROWS, N - row), col, least(HEAD_PANEL, V - col) };
+			struct panel n = panel_at(p, h, NULL, row, col);
 			struct gemm g = logits(&n, output_rows(&n, w));
 
 			gemm_run(p->pool, &g, 1);
@@ -122,7 +148,7 @@ static void backward_job(void *arg, int job)
 
 	for (int i = job * BLOCK; i < least(n->rows, (job + 1) * BLOCK); i++) {
 		const struct tree_target *t = &n->p->tree->target[n->row + i];
-		float *x = h->logits + (size_t)i * (size_t)n->cols, scale = (float)n->scale[t->seg];
+		float *x = n->logits + (size_t)i * (size_t)n->stride, scale = (float)n->scale[t->seg];
 
 		vec_scaled_exp(x, (float)(h->max[n->row + i] + log(h->sum[n->row + i])), -scale, (size_t)n->cols);
 		if (in_panel(n, t->id))
@@ -137,17 +163,16 @@ static void backward_panel(const struct panel *n, const struct head_weights *w, 
 	const float *output = output_rows(n, w);
 	struct gemm again = logits(n, output);
 
-	gemm_run(n->p->pool, &again, 1);
+	if (!n->h->kept)
+		gemm_run(n->p->pool, &again, 1);
 	pool_run(n->p->pool, backward_job, (void *)n, (n->rows + BLOCK - 1) / BLOCK);
 	gemm_run(n->p->pool, (struct gemm[]){
 	    /* dhid (rows, C) += dlogits output */
-	    { .c = n->h->dhid + hid, .ldc = c, .m = n->rows, .n = c, .k = n->cols, .a = n->h->logits,
-	    .lda = n->cols,
-	      .b = output, .ldb = c, .beta = n->col ? 1 : 0 },
+	    { .c = n->h->dhid + hid, .ldc = c, .m = n->rows, .n = c, .k = n->cols, .a = n->logits,
+	      .lda = n->stride, .b = output, .ldb = c, .beta = n->col ? 1 : 0 },
 	    /* doutput (cols, C) += dlogits^T hid */
-	    { .c = g->output ? g->output + out : NULL, .ldc = c, .m = n->cols, .n = c, .k = n->rows, .a = n->h->logits,
-	    .lda = n->cols,
-	      .ta = true, .b = n->h->hid + hid, .ldb = c, .beta = 1 } }, g->output ? 2 : 1);
+	    { .c = g->output ? g->output + out : NULL, .ldc = c, .m = n->cols, .n = c, .k = n->rows, .a = n->logits,
+	      .lda = n->stride, .ta = true, .b = n->h->hid + hid, .ldb = c, .beta = 1 } }, g->output ? 2 : 1);
 }
 
 void head_backward(const struct pass *p, const struct head *h, const struct head_weights *w,
@@ -159,7 +184,7 @@ void head_backward(const struct pass *p, const struct head *h, const struct head
 
 	for (int row = 0; row < N; row += HEAD_ROWS)
 		for (int col = 0; col < V; col += HEAD_PANEL) {
-			struct panel n = { p, h, scale, row, least(HEAD_ROWS, N - row), col, least(HEAD_PANEL, V - col) };
+			struct panel n = panel_at(p, h, scale, row, col);
 
 			backward_panel(&n, w, g);
 		}

@@ -1,17 +1,22 @@
 /*
  * The output: final norm, logits, log-probabilities of the targets. Only the
  * rows that predict a target are computed, in blocks of rows and panels of
- * the vocabulary; the (N, V) logits are never held whole, and are computed
- * again in the backward pass. Private to lib/train.
+ * the vocabulary; the (N, V) logits are kept for the backward pass, or
+ * computed again there, a panel at a time. Private to lib/train.
  */
 #ifndef MR_TRAIN_HEAD_H
 #define MR_TRAIN_HEAD_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "train/layers.h"
 
-enum { HEAD_ROWS = 1024, HEAD_PANEL = 2048 };   /* bounds of the logits held at once */
+enum { HEAD_ROWS = 1024, HEAD_PANEL = 2048 };   /* bounds of the logits computed at once */
+
+/* Elements of logits, for N targets over V tokens. */
+size_t head_logits(int N, int V, bool kept);
 
 /* Room for N targets. */
 struct head {
@@ -22,7 +27,8 @@ struct head {
 	double *max, *sum;      /* (N) of the logits, running over the panels */
 	float *target;          /* (N) the target's logit */
 	int32_t *best;          /* (N) the likeliest token */
-	float *logits;          /* (min(N, HEAD_ROWS), min(V, HEAD_PANEL)) */
+	float *logits;          /* of one panel, or of all, one after the other */
+	bool kept;              /* all */
 };
 
 struct head_weights {

@@ -64,9 +64,10 @@ struct segment {
 	bool target;            /* its tokens are predicted: log-probabilities are wanted */
 };
 
-/* Activation checkpointing: of the first this many layers (0 at first, at
- * most all of them) only the input is kept for the backward pass, which
- * computes the rest again; the same bytes come out. */
+/* Activation checkpointing: of the first this many layers (at most all of
+ * them) only the input is kept for the backward pass, which computes the rest
+ * again, and the logits; -1 (at first): nothing, the logits are kept too. The
+ * same bytes come out. */
 void trainer_recompute(struct trainer *t, int layers);
 /* Bytes that a tree of tokens, targets of them predicted, takes beside
  * weights and gradients; with what the backward needs where keep is true. */

@@ -18,7 +18,7 @@ struct trainer {
 	struct pool *pool;
 	size_t n, matrices;
 	struct lora_parts lora; /* rank 0: all weights are trained */
-	int recompute;          /* layers whose activations are not kept */
+	int recompute;          /* layers whose activations are not kept; -1: the logits are, too */
 	ptrdiff_t *offset;      /* of each tensor of the file; -1: not trained */
 	float *w, *g;
 	struct layer *wl, *gl;  /* L each: where a layer's tensors are in w and g */
@@ -152,6 +152,7 @@ struct trainer *trainer_plan(const struct model *m, struct pool *pool, const str
 	size_t layers = (size_t)m->config.layers;
 
 	t->m = m;
+	t->recompute = -1;
 	t->pool = pool;
 	t->pass = (struct pass){ .pool = pool, .c = &m->config, .tree = &t->tree,
 	    .attention = &t->seconds.attention };
@@ -340,10 +341,10 @@ static void lay_scratch(const struct model_config *c, struct scratch *s, char *b
 		*at = behind_attention;
 }
 
-static void lay_head(const struct model_config *c, struct head *h, char *base, size_t *at, size_t N,
-    bool keep)
+static void lay_head(const struct model_config *c, struct head *h, char *base, size_t *at, int targets,
+    bool keep, bool kept)
 {
-	size_t C = (size_t)c->width, V = (size_t)c->vocab;
+	size_t C = (size_t)c->width, N = (size_t)targets;
 
 	*h = (struct head){
 		.hid = take_floats(base, at, N, C), .x = take_floats(base, at, N, C),
@@ -351,7 +352,7 @@ static void lay_head(const struct model_config *c, struct head *h, char *base, s
 		.target = take_floats(base, at, N, 1), .row = take(base, at, N, sizeof(int)),
 		.best = take(base, at, N, sizeof(int32_t)), .max = take(base, at, N, sizeof(double)),
 		.sum = take(base, at, N, sizeof(double)),
-		.logits = take_floats(base, at, N < HEAD_ROWS ? N : HEAD_ROWS, V < HEAD_PANEL ? V : HEAD_PANEL),
+		.logits = take_floats(base, at, head_logits(targets, c->vocab, kept), 1), .kept = kept,
 	};
 }
 
@@ -360,7 +361,7 @@ static size_t lay_out(struct trainer *t, char *base, int tokens, int targets, bo
 {
 	const struct model_config *c = &t->m->config;
 	size_t T = (size_t)tokens, N = (size_t)targets, C = (size_t)c->width, at = 0;
-	int again = keep ? t->recompute : c->layers;
+	int again = !keep ? c->layers : t->recompute > 0 ? t->recompute : 0;
 	float *x = keep ? NULL : take_floats(base, &at, T, C);
 
 	if (again > 0)
@@ -375,7 +376,7 @@ static size_t lay_out(struct trainer *t, char *base, int tokens, int targets, bo
 	lay_scratch(c, &t->pass.s, base, &at, T, keep);
 	if (t->lora.set.rank)
 		lay_unpacked(t, base, &at, keep ? T : 0);
-	lay_head(c, &t->head, base, &at, N, keep);
+	lay_head(c, &t->head, base, &at, targets, keep, keep && t->recompute < 0);
 	t->last = keep ? take_floats(base, &at, T, (size_t)c->width) : t->acts[0].x;
 	t->dx = take_floats(base, &at, keep ? T : 0, (size_t)c->width);
 	t->logp = take(base, &at, N, sizeof(double));
@@ -384,7 +385,7 @@ static size_t lay_out(struct trainer *t, char *base, int tokens, int targets, bo
 
 void trainer_recompute(struct trainer *t, int layers)
 {
-	t->recompute = layers < 0 ? 0 : layers < t->m->config.layers ? layers : t->m->config.layers;
+	t->recompute = layers < -1 ? -1 : layers < t->m->config.layers ? layers : t->m->config.layers;
 	t->kept = false;
 }
 

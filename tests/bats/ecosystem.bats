@@ -95,3 +95,36 @@ our_logprobs() {
 	assert len(ours) == len(theirs) and max(abs(a - b) for a, b in zip(ours, theirs)) < 0.05, (ours, theirs)
 	EOF
 }
+
+@test "an adapter loads in llama.cpp over its model, and is the merged model" {
+	needs_package llama_cpp numpy
+	pairs 4 >in.jsonl
+	for architecture in llama qwen2; do
+		"$B/helper/mktiny" base.gguf 3 F32 $architecture
+		mr-dpo -q -m base.gguf --lora-rank 4 --epochs 3 --lr 1e-2 -o adapter.gguf in.jsonl >/dev/null
+		mr-model merge -q -o merged.gguf base.gguf adapter.gguf
+		our_logprobs merged.gguf
+		cp ours.json merged.json
+		our_logprobs base.gguf
+		"$PYTHON" - <<-'EOF'
+		import json, numpy
+		from llama_cpp import Llama
+		def read(name):
+		    return [x for x in json.load(open(name)) if x is not None]
+		ids = json.loads(open("ids.jsonl").readline())["ids"]
+		def theirs(**more):
+		    m = Llama("base.gguf", logits_all=True, n_ctx=256, n_threads=1, verbose=False, **more)
+		    m.eval(ids)
+		    s = numpy.array(m.scores[:len(ids)], dtype=numpy.float64)
+		    s -= numpy.log(numpy.exp(s - s.max(-1, keepdims=True)).sum(-1, keepdims=True)) + s.max(-1, keepdims=True)
+		    return [s[i, ids[i + 1]] for i in range(len(ids) - 1)]
+		def apart(a, b):
+		    return max(abs(x - y) for x, y in zip(a, b))
+		base, merged = read("ours.json"), read("merged.json")
+		assert apart(base, merged) > 0.5
+		assert apart(theirs(), base) < 0.05
+		with_adapter = theirs(lora_path="adapter.gguf")
+		assert len(with_adapter) == len(merged) and apart(with_adapter, merged) < 0.05, (with_adapter, merged)
+		EOF
+	done
+}

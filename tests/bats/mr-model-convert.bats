@@ -3,9 +3,17 @@
 
 load helper
 
+# logprobs FILE ['']: the float32 path's, or the kernels'
 logprobs() {
 	echo '{"text":"The sea is calm today, and the answer to the question is 42 or so."}' |
-		mr-model logprobs --exact -q -m "$1"
+		mr-model logprobs ${2---exact} -q -m "$1"
+}
+
+# differ A B MOST MEAN: two outputs' log-probabilities differ by no more.
+differ() {
+	jq -se --argjson most "$3" --argjson mean "$4" --slurpfile b "$2" '
+		[.[0].next_logprob, $b[0].next_logprob] | transpose | map(.[0] - .[1] | fabs) |
+		length > 10 and max <= $most and add / length <= $mean' "$1"
 }
 
 # The bytes of the tensors, which stand at the end of a file.
@@ -69,38 +77,86 @@ header() {
 	[ "$(stat -c %s hf/model.safetensors)" -eq $(($(cat end) + n + 8)) ]
 }
 
-@test "every type loads, generates, and its log-probabilities are close to F32's" {
-	logprobs "$TINY" >f32
-	# most that a log-probability may differ, and the mean; measured on this model: F16 0.005, 0.002,
-	# BF16 0.042, 0.016, Q8_0 0.094, 0.041, Q4_0 1.0, 0.50 (random weights are hard on four bits)
+@test "every type loads, generates, and its log-probabilities are close to F32's, on both paths" {
+	"$B/helper/mktiny" wide.gguf 3 F32 llama smollm 256
+	logprobs wide.gguf >f32
+	# most that a log-probability may differ, and the mean; measured on this model: F16 0.012, 0.005,
+	# BF16 0.24, 0.035, Q8_0 0.41, 0.16, Q6_K 1.6, 0.4, five bits 3.8, 0.8, four 6.9, 1.5 (random weights are
+	# hard on few bits)
 	while read -r type number most mean; do
-		mr-model convert --type "$type" "$TINY" "$type.gguf"
+		mr-model convert --type "$type" wide.gguf "$type.gguf"
 		run mr-model check "$type.gguf"
 		assert_success
-		logprobs "$type.gguf" | jq -se --argjson most "$most" --argjson mean "$mean" --slurpfile f f32 '
-			[.[0].next_logprob, $f[0].next_logprob] | transpose | map(.[0] - .[1] | fabs) |
-			length > 10 and max <= $most and add / length <= $mean'
+		logprobs "$type.gguf" >exact
+		differ exact f32 "$most" "$mean"
+		# the kernels' arithmetic changes next to nothing
+		logprobs "$type.gguf" '' >fast
+		differ fast exact 0.005 0.001
 		prompts 1 | mr-sample -q -n 1 --max-tokens 10 -m "$type.gguf" | jq -e '.responses[0].tokens > 0'
-		mr-model info --json "$type.gguf" | jq -e --arg t "$type" '[.tensors[].type] | contains([$t]) and contains(["F32"])'
+		mr-model info --json "$type.gguf" | jq -e --arg t "$type" '
+			(.tensors | map(select(.type == $t)) | .[0].count >= 14) and ([.tensors[].type] | contains(["F32"]))'
+		mr-model info "$type.gguf" >info
+		run ! grep -i 'not supported' info
 		# general.file_type: the key, u32, the number
 		grep -qaP "general.file_type\x04\x00\x00\x00\\x$(printf %02x "$number")\x00\x00\x00" "$type.gguf"
-	done <<-'EOF'
-	F32 0 0 0
-	F16 1 0.02 0.008
-	BF16 32 0.15 0.05
-	Q8_0 7 0.3 0.12
-	Q4_0 2 3 1.5
-	EOF
-	mr-model info --json Q4_0.gguf | jq -e '[.tensors[] | {type, count}] | sort_by(.type) == [{type: "F32", count: 5}, {type: "Q4_0", count: 14}, {type: "Q8_0", count: 1}]'
-	# what has the type already keeps its bytes
-	for type in F32 F16 BF16 Q8_0 Q4_0; do
+		# what has the type already keeps its bytes
 		mr-model convert --type "$type" "$type.gguf" again.gguf
 		cmp "$type.gguf" again.gguf
+	done <<-'EOF'
+	F32 0 0 0
+	F16 1 0.03 0.01
+	BF16 32 0.5 0.1
+	Q8_0 7 1 0.3
+	Q6_K 18 3 0.9
+	Q5_K 16 5 1.5
+	Q5_1 9 5 1.5
+	Q5_0 8 5 1.5
+	Q4_K 14 8 2.5
+	Q4_1 3 8 2.5
+	Q4_0 2 8 2.5
+	EOF
+	# four bits: the matrix that the logits come from has eight
+	for type in Q4_K Q4_1 Q4_0; do
+		mr-model info --json $type.gguf | jq -e --arg t $type '[.tensors[] | {type, count}] | sort_by(.type) ==
+			([{type: "F32", count: 5}, {type: $t, count: 14}, {type: "Q8_0", count: 1}] | sort_by(.type))'
 	done
 	# from a folder, the same as from the file
-	mr-model convert "$TINY" hf/
+	mr-model convert wide.gguf hf/
 	mr-model convert --type Q8_0 hf/ from.gguf
 	cmp <(logprobs from.gguf) <(logprobs Q8_0.gguf)
+}
+
+@test "from every type: the same log-probabilities as F32 and out of a folder; the other types as from that F32" {
+	for from in F32 F16 BF16 Q8_0 Q6_K Q5_K Q5_1 Q5_0 Q4_K Q4_1 Q4_0; do
+		"$B/helper/mktiny" from.gguf 3 $from llama smollm 256
+		logprobs from.gguf >wanted
+		mr-model convert -q --type F32 from.gguf f32.gguf
+		logprobs f32.gguf | cmp - wanted
+		rm -rf hf
+		mr-model convert -q from.gguf hf/
+		mr-model convert -q hf back.gguf
+		logprobs back.gguf | cmp - wanted
+		for to in F16 BF16 Q8_0 Q4_0; do
+			mr-model convert -q --type $to from.gguf a.gguf
+			mr-model convert -q --type $to f32.gguf b.gguf
+			# bytes are kept where the type stays, and the folder has no file type
+			if [ $from != $to ]; then cmp a.gguf b.gguf; fi
+			logprobs a.gguf | jq -e '.next_logprob | length > 10 and all(. < 0 and . > -50)' >/dev/null
+		done
+	done
+}
+
+@test "blocks of 256 where rows are shorter: blocks of 32 of as many bits or more" {
+	while read -r type instead; do
+		mr-model convert -q --type "$type" "$TINY" out.gguf
+		mr-model info --json out.gguf | jq -e --argjson t "$instead" '[.tensors[].type] | sort == ($t | sort)'
+		run mr-model check out.gguf
+		assert_success
+	done <<-'EOF'
+	Q6_K ["F32","Q8_0"]
+	Q5_K ["F32","Q5_1"]
+	Q4_K ["F32","Q5_0","Q8_0"]
+	EOF
 }
 
 @test "a folder in shards, with pairs as merges and the newer settings" {

@@ -57,12 +57,12 @@ only_in_models() {
 	frobnicate x|"frobnicate" is no command
 	convert a|takes a model and where to write it
 	convert a b c|takes a model and where to write it
-	convert a b --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q4_0
+	convert a b --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q6_K
 	convert a b/ --type Q8_0|"Q8_0" is none of F32, F16, BF16
 	convert a/ b/|both are folders
 	merge a -o b|takes a model, an adapter, and -o FILE
 	merge a b|takes a model, an adapter, and -o FILE
-	merge a b -o c --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q4_0
+	merge a b -o c --type Q3_K|"Q3_K" is none of F32, F16, BF16, Q8_0, Q6_K
 	info --frob|--frob
 	logprobs --top -1|--top
 	logprobs --top x|--top

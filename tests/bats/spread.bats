@@ -245,7 +245,7 @@ stand_in_hosts() {
 	echo \$\$ >>"$PWD/pids.\$host"
 	[ "\$host" = one ] && last=1 || last=2
 	export PATH=$PWD/path:/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
-	cd "\$HOME" && exec sh -c "\$*"
+	cd "\$HOME" && exec sh -c "\$*" 3<&- 9<&-
 	END
 	chmod +x ssh
 	export SSH=$PWD/ssh REMOTE_BIN=$PWD/there
@@ -309,6 +309,28 @@ kill_stand_in() {
 	run spread SSHLOGIN=one,two CHUNK=1 in.jsonl out.jsonl $sample
 	assert_failure 3
 	assert_line --partial 'none of the hosts can be reached'
+}
+
+@test "killed with all its processes while hosts work, it goes on at once" {
+	stand_in_hosts
+	on_host 2 "[ -e $PWD/quick ] || { touch $PWD/two.started; sleep 60; }"
+	setsid "$repo/pipelines/spread.sh" SSHLOGIN=one,two CHUNK=1 in.jsonl out.jsonl $sample 2>log &
+	wait_for test -e two.started
+	wait_for shards out.jsonl 2
+	kill -9 -- -$!
+	wait $! || true
+	touch quick
+	spread SSHLOGIN=one,two CHUNK=1 in.jsonl out.jsonl $sample
+	as_one
+	# the others killed alone
+	rm quick two.started
+	"$repo/pipelines/spread.sh" SSHLOGIN=two CHUNK=1 in.jsonl out.jsonl $sample 2>log &
+	wait_for test -e two.started
+	kill -9 $!
+	wait $! || true
+	touch quick
+	spread in.jsonl out.jsonl $sample
+	as_one
 }
 
 @test "hosts with another version, without the tools, with another model: said before anything starts" {

@@ -103,3 +103,16 @@ gone() {
 	all out.jsonl 'has("actor") and has("judge") and (.meta.battles | length) > 0'
 	gone
 }
+
+@test "a real server: llama_cpp.server on the model, where it is installed" {
+	PYTHON=${PYTHON:-python3}
+	"$PYTHON" -c 'import llama_cpp.server.app' 2>/dev/null || skip "the Python package llama_cpp[server] is not installed"
+	prompts 2 >in.jsonl
+	export SERVER="exec $PYTHON -m llama_cpp.server --model {model} --model_alias {name} --port {port} --n_ctx 2048"
+	export SERVER_LOG=$PWD/server.log
+	with "$TINY" bash -c '
+		ask="--endpoint $MR_ENDPOINT --model $MR_ENDPOINT_MODEL -q --jobs 2 --max-tokens 8"
+		mr-sample -n 2 $ask in.jsonl | mr-judge -n 2 --guided $ask >out.jsonl'
+	all out.jsonl '(.responses | length) > 0 and all(.responses[]; .judgments | length == 2)'
+	grep -q 'POST /v1/chat/completions' server.log
+}

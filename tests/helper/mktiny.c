@@ -1,8 +1,9 @@
 /*
- * mktiny OUT.gguf [SEED] [TYPE] [ARCHITECTURE] [TOKENIZER]: a small random model for the
+ * mktiny OUT.gguf [SEED] [TYPE] [ARCHITECTURE] [TOKENIZER] [WIDTH]: a small random model for the
  * tests of the tools, of the architecture llama, qwen2 or biased (a llama with biases),
  * with the tokenizer smollm, gpt-2, llama-bpe or qwen2, which differ in how they cut
  * texts, spm (SentencePiece), or that of a GGUF file (which has a / in its name),
+ * of a width of 64, or another multiple of that (256 for types in blocks of 256),
  * made in a few milliseconds. Its text is noise made of common words, but it
  * has all that a real file has: a vocabulary with merges or scores, control tokens, a
  * chat template, grouped-query attention, a tied embedding.
@@ -22,8 +23,10 @@
 #include "base/utf8.h"
 #include "model/gguf.h"
 
-enum { LAYERS = 2, WIDTH = 64, HEADS = 4, KV_HEADS = 2, HEAD = 16, FFN = 128, CONTEXT = 2048 };
-enum { MAX_TOKENS = 2048, MAX_FILE_TOKENS = 1 << 18, CONTROLS = 3, BIAS = WIDTH - 1 };
+enum { LAYERS = 2, HEADS = 4, KV_HEADS = 2, CONTEXT = 2048 };
+enum { MAX_TOKENS = 2048, MAX_FILE_TOKENS = 1 << 18, CONTROLS = 3 };
+
+static int width = 64;          /* in HEADS heads; the feed-forward's is twice that */
 
 static const char words[] =
     "the of and to in is that it was for on are with as his they be at one have this from or had "
@@ -170,8 +173,8 @@ static void fill(uint64_t seed, const char *name, const struct vocab *v, float *
 	else if (strcmp(name, "token_embd.weight") == 0) {
 		normal(seed, name, x, (size_t)rows * (size_t)cols, 0.3);
 		for (int t = 0; t < rows; t++)
-			x[t * cols + BIAS] = t < MAX_TOKENS ? v->readiness[t] : 0;
-		for (int i = 0; i < BIAS; i++)
+			x[t * cols + width - 1] = t < MAX_TOKENS ? v->readiness[t] : 0;
+		for (int i = 0; i < width - 1; i++)
 			x[2 * cols + i] *= 0.3f;
 	} else if (strstr(name, "norm")) {
 		int last = strcmp(name, "output_norm.weight") == 0;
@@ -179,7 +182,7 @@ static void fill(uint64_t seed, const char *name, const struct vocab *v, float *
 		/* Random signs, so that no token is its own best successor. */
 		normal(seed, name, x, (size_t)cols, 1);
 		for (int i = 0; i < cols; i++)
-			x[i] = !last ? 1 : i == BIAS ? 6 : x[i] < 0 ? -1 : 1;
+			x[i] = !last ? 1 : i == width - 1 ? 6 : x[i] < 0 ? -1 : 1;
 	} else {
 		int writes = strstr(name, "attn_output") || strstr(name, "ffn_down");
 		int queries = strstr(name, "attn_q") || strstr(name, "attn_k");
@@ -187,7 +190,7 @@ static void fill(uint64_t seed, const char *name, const struct vocab *v, float *
 
 		normal(seed, name, x, (size_t)rows * (size_t)cols, sd / sqrt(cols));
 		for (int i = 0; writes && i < cols; i++)
-			x[BIAS * cols + i] = 0;
+			x[(width - 1) * cols + i] = 0;
 	}
 }
 
@@ -197,9 +200,9 @@ static int describe_sizes(struct gguf_writer *w, const struct vocab *v, const ch
 		const char *key;
 		uint32_t value;
 	} all[] = {
-		{ "block_count", LAYERS }, { "context_length", CONTEXT }, { "embedding_length", WIDTH },
-		{ "feed_forward_length", FFN }, { "attention.head_count", HEADS },
-		{ "attention.head_count_kv", KV_HEADS }, { "rope.dimension_count", HEAD },
+		{ "block_count", LAYERS }, { "context_length", CONTEXT }, { "embedding_length", (uint32_t)width },
+		{ "feed_forward_length", (uint32_t)(2 * width) }, { "attention.head_count", HEADS },
+		{ "attention.head_count_kv", KV_HEADS }, { "rope.dimension_count", (uint32_t)(width / HEADS) },
 		{ "vocab_size", (uint32_t)v->ntokens },
 	};
 	char key[80];
@@ -244,20 +247,21 @@ static int describe(struct gguf_writer *w, const struct vocab *v, const char *ar
 static size_t list_tensors(const struct vocab *v, enum tensor_type type, bool biased,
     struct gguf_out_tensor *t, struct arena *names)
 {
-	static const struct {
+	const int ffn = 2 * width, kv = width / HEADS * KV_HEADS;
+	const struct {
 		const char *name;
 		int rows, cols;         /* rows 0: a vector */
 		int bias;               /* its elements, where there are biases */
 	} parts[] = {
-		{ "attn_norm", 0, WIDTH, 0 },
-		{ "attn_q", HEADS * HEAD, WIDTH, HEADS * HEAD }, { "attn_k", KV_HEADS * HEAD, WIDTH, KV_HEADS * HEAD },
-		{ "attn_v", KV_HEADS * HEAD, WIDTH, KV_HEADS * HEAD }, { "attn_output", WIDTH, HEADS * HEAD, 0 },
-		{ "ffn_norm", 0, WIDTH, 0 },
-		{ "ffn_gate", FFN, WIDTH, 0 }, { "ffn_up", FFN, WIDTH, 0 }, { "ffn_down", WIDTH, FFN, 0 },
+		{ "attn_norm", 0, width, 0 },
+		{ "attn_q", width, width, width }, { "attn_k", kv, width, kv }, { "attn_v", kv, width, kv },
+		{ "attn_output", width, width, 0 },
+		{ "ffn_norm", 0, width, 0 },
+		{ "ffn_gate", ffn, width, 0 }, { "ffn_up", ffn, width, 0 }, { "ffn_down", width, ffn, 0 },
 	};
 	size_t n = 0;
 
-	t[n++] = (struct gguf_out_tensor){ "token_embd.weight", 2, { WIDTH, v->ntokens, 1, 1 }, type };
+	t[n++] = (struct gguf_out_tensor){ "token_embd.weight", 2, { width, v->ntokens, 1, 1 }, type };
 	for (int l = 0; l < LAYERS; l++)
 		for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
 			int rows = parts[p].rows;
@@ -272,7 +276,7 @@ static size_t list_tensors(const struct vocab *v, enum tensor_type type, bool bi
 					1, { parts[p].bias, 1, 1, 1 }, TENSOR_F32,
 				};
 		}
-	t[n++] = (struct gguf_out_tensor){ "output_norm.weight", 1, { WIDTH, 1, 1, 1 }, TENSOR_F32 };
+	t[n++] = (struct gguf_out_tensor){ "output_norm.weight", 1, { width, 1, 1, 1 }, TENSOR_F32 };
 	return n;
 }
 
@@ -311,7 +315,7 @@ static int write_model(const char *path, uint64_t seed, enum tensor_type type, c
 	n = list_tensors(&v, type, biased, tensors, &v.text);
 	if (!(w = gguf_create(path, file, file ? drop : NULL, tensors, n, err)))
 		return -1;
-	x = mem_zalloc((size_t)v.ntokens * WIDTH + FFN * WIDTH, sizeof *x);
+	x = mem_zalloc(((size_t)v.ntokens + 2 * (size_t)width) * (size_t)width, sizeof *x);
 	if (describe(w, &v, strcmp(arch, "biased") == 0 ? "llama" : arch, file ? NULL : tokenizer, err) != 0) {
 		gguf_abort(w);
 		return -1;
@@ -337,9 +341,12 @@ int main(int argc, char **argv)
 	struct gguf *file = strchr(tokenizer, '/') ? gguf_open(tokenizer, NULL) : NULL;
 	struct err err;
 
-	if (argc < 2 || argc > 6 || (strchr(tokenizer, '/') && !file) || type < 0 || !tensor_writable((unsigned)type)) {
-		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q4_0|Q4_1] "
-		    "[llama|qwen2|biased] [smollm|gpt-2|llama-bpe|qwen2|spm|./FILE]\n");
+	if (argc > 6)
+		width = atoi(argv[6]);
+	if (argc < 2 || argc > 7 || (strchr(tokenizer, '/') && !file) || type < 0 || !tensor_writable((unsigned)type) ||
+	    width < 64 || width % 64) {
+		fprintf(stderr, "usage: mktiny OUT.gguf [SEED] [F32|F16|BF16|Q8_0|Q6_K|Q5_K|Q5_1|Q5_0|Q4_K|Q4_1|Q4_0] "
+		    "[llama|qwen2|biased] [smollm|gpt-2|llama-bpe|qwen2|spm|./FILE] [WIDTH]\n");
 		return 1;
 	}
 	if (write_model(argv[1], seed, (enum tensor_type)type, arch, tokenizer, file, &err) != 0) {

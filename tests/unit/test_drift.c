@@ -24,7 +24,7 @@ enum { TEXT_TOKENS = 2000, CHUNK = 64 };
 #if defined(__SANITIZE_ADDRESS__)
 enum { WHOLE = 16, PART = 4 };          /* sanitizers make it slow */
 #else
-enum { WHOLE = TEXT_TOKENS, PART = 64 };
+enum { WHOLE = TEXT_TOKENS, PART = 32 };
 #endif
 
 static const char *const names[] = { "avx512vnni", "avx512", "avx2", "portable" };
@@ -116,7 +116,10 @@ static void the_model_itself(void)
 
 static void every_type_that_can_be_written(void)
 {
-	static const enum tensor_type types[] = { TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0 };
+	static const enum tensor_type types[] = {
+		TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q6_K, TENSOR_Q5_K, TENSOR_Q5_1, TENSOR_Q5_0,
+		TENSOR_Q4_K, TENSOR_Q4_1, TENSOR_Q4_0,
+	};
 	const char *dir = getenv("TMPDIR");
 	for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
 		struct err err = { "" };

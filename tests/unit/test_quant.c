@@ -108,8 +108,8 @@ static void names_and_sizes(void)
 	CHECK(tensor_type_name(4) == NULL && tensor_block_len(4) == 0 && tensor_block_size(4) == 0);
 	CHECK(!tensor_readable(4) && !tensor_writable(4) && !tensor_readable(0xffffffffu));
 	CHECK(tensor_block_len(TENSOR_Q6_K) == 256 && tensor_block_size(TENSOR_Q6_K) == 210);
-	CHECK(tensor_readable(TENSOR_Q6_K) && !tensor_writable(TENSOR_Q6_K));
-	CHECK(!tensor_readable(10) && tensor_block_size(10) == 84);     /* Q2_K: named, not read */
+	CHECK(tensor_readable(TENSOR_Q6_K) && tensor_writable(TENSOR_Q6_K));
+	CHECK(!tensor_readable(10) && !tensor_writable(10) && tensor_block_size(10) == 84);     /* Q2_K: named, not read */
 	CHECK(tensor_writable(TENSOR_Q4_0) && tensor_writable(TENSOR_F16));
 }
 
@@ -160,19 +160,23 @@ static void same_as_the_reference(void)
 	while (f && getline(&line, &cap, f) > 0)
 		if (*line != '#')
 			check_line(line, &nread, &nwritten);
-	CHECK(nread == 10 && nwritten == 5);
+	CHECK(nread == 10 && nwritten == 7);
 	free(line);
 	if (f)
 		fclose(f);
 }
 
-/* Reading what was written: within half a step, and what the rounding of the
- * block's scale adds. */
+/* Reading what was written: the largest error, and the root of the mean
+ * square of the errors, of numbers that are evenly spread over [-4, 4): the
+ * latter of a grid of that step is step / sqrt(12). */
 static void written_rows_come_back(void)
 {
-	static const struct { enum tensor_type type; double step; } types[] = {
-		{ TENSOR_F32, 0 }, { TENSOR_F16, 4.0 / 2048 }, { TENSOR_BF16, 4.0 / 256 },
-		{ TENSOR_Q8_0, 4.0 / 127 }, { TENSOR_Q4_1, 8.0 / 15 },
+	static const struct { enum tensor_type type; double step, most, mean; } types[] = {
+		{ TENSOR_F32, 0, 0, 0 }, { TENSOR_F16, 4.0 / 2048, 0.5, 0.8 }, { TENSOR_BF16, 4.0 / 256, 0.5, 0.8 },
+		{ TENSOR_Q8_0, 4.0 / 127, 0.57, 1.02 }, { TENSOR_Q6_K, 8.0 / 63, 0.9, 0.92 },
+		{ TENSOR_Q5_K, 8.0 / 31, 0.8, 0.92 }, { TENSOR_Q5_1, 8.0 / 31, 0.57, 0.97 },
+		{ TENSOR_Q5_0, 8.0 / 31, 1.02, 1.02 }, { TENSOR_Q4_K, 8.0 / 15, 0.8, 0.92 },
+		{ TENSOR_Q4_1, 8.0 / 15, 0.57, 0.97 }, { TENSOR_Q4_0, 8.0 / 15, 1.02, 1.06 },
 	};
 	static float x[1536], y[1536];
 	static unsigned char b[1536 * 4];
@@ -183,34 +187,65 @@ static void written_rows_come_back(void)
 		x[i] = ((float)(state >> 8) * 0x1p-24f - 0.5f) * 8;
 	}
 	for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+		double most = 0, sum = 0;
 		quantize_row(types[t].type, x, b, 1536);
 		dequantize_row(types[t].type, b, y, 1536);
-		for (int i = 0; i < 1536; i++)
-			CHECK_NEAR(y[i], x[i], types[t].step * 0.57);
+		for (int i = 0; i < 1536; i++) {
+			double e = fabs((double)y[i] - (double)x[i]);
+			most = e > most ? e : most;
+			sum += e * e;
+		}
+		CHECK(most <= types[t].step * types[t].most);
+		CHECK(sqrt(sum / 1536) <= types[t].step / sqrt(12) * types[t].mean);
+	}
+}
+
+/* Sub-blocks of the K types that have one value, one sign, or other sizes than their neighbours. */
+static void uneven_blocks_come_back(void)
+{
+	static const struct { enum tensor_type type; double part; } types[] = {
+		{ TENSOR_Q4_K, 1.0 / 15 }, { TENSOR_Q5_K, 1.0 / 31 }, { TENSOR_Q6_K, 1.0 / 32 },
+	};
+	float x[256], y[256];
+	unsigned char b[256];
+
+	for (int i = 0; i < 256; i++)
+		x[i] = (i / 32 == 0 ? 0 : i / 32 == 1 ? -3 : i / 32 == 2 ? 3 : i / 32 == 3 ? 1 + (float)(i % 32) / 16 :
+		    i / 32 == 4 ? -1 - (float)(i % 32) / 16 : sinf((float)i) * (float)(i / 32 - 4));
+	for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+		quantize_row(types[t].type, x, b, 256);
+		dequantize_row(types[t].type, b, y, 256);
+		for (int i = 0; i < 256; i++) {
+			CHECK(i >= 32 || y[i] == 0);
+			CHECK_NEAR(y[i], x[i], 3 * types[t].part);
+		}
 	}
 }
 
 static void no_number_is_no_crash(void)
 {
 	static const enum tensor_type types[] = {
-		TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1,
+		TENSOR_F16, TENSOR_BF16, TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q4_1, TENSOR_Q5_0, TENSOR_Q5_1,
+		TENSOR_Q4_K, TENSOR_Q5_K, TENSOR_Q6_K,
 	};
 	static const float bad[] = { NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, FLT_TRUE_MIN };
-	unsigned char b[128];
-	float x[32];
+	unsigned char b[1024];
+	float x[256];
 
 	for (size_t t = 0; t < sizeof types / sizeof *types; t++)
 		for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-			for (int j = 0; j < 32; j++)
+			for (int j = 0; j < 256; j++)
 				x[j] = j % 3 ? (float)j : bad[i];
 			memset(b, 0xee, sizeof b);
-			quantize_row(types[t], x, b, 32);
-			CHECK(b[32 / tensor_block_len(types[t]) * tensor_block_size(types[t])] == 0xee);
+			quantize_row(types[t], x, b, 256);
+			CHECK(b[256 / tensor_block_len(types[t]) * tensor_block_size(types[t])] == 0xee);
 		}
 	memset(x, 0, sizeof x);
-	quantize_row(TENSOR_Q4_0, x, b, 32);
-	dequantize_row(TENSOR_Q4_0, b, x, 32);
-	CHECK(x[0] == 0 && x[31] == 0);
+	for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+		quantize_row(types[t], x, b, 256);
+		dequantize_row(types[t], b, x, 256);
+		CHECK(x[0] == 0 && x[31] == 0 && x[255] == 0);
+	}
 }
 
 int main(void)
@@ -223,6 +258,7 @@ int main(void)
 	TEST(names_and_sizes);
 	TEST(same_as_the_reference);
 	TEST(written_rows_come_back);
+	TEST(uneven_blocks_come_back);
 	TEST(no_number_is_no_crash);
 	return tests_done();
 }

@@ -61,6 +61,9 @@ int request_parse(struct buf *in, struct request *q)
 	if (!q->post && strncmp(head, "GET ", 4) != 0)
 		return -1;
 	q->path = head + (q->post ? 5 : 4);
+	/* as a proxy is asked */
+	if (strncmp(q->path, "http://", 7) == 0)
+		q->path += 7 + strcspn(q->path + 7, "/ \r");
 	q->path_len = strcspn(q->path, " \r");
 	q->expects = header(head, end, "Expect", &len) != NULL;
 	value = header(head, end, "Connection", &len);
