@@ -83,7 +83,7 @@ ifeq ($(SERVER),)
 spread = $(call stage) $(HERE)/spread.sh MODEL=$1 $< $@ $(command) $2
 else
 spread  = $(if $(filter $1,$(SERVED)),$(ask),$(serve))
-ask     = $(call stage,--resume) $(command) -q --endpoint $(ENDPOINT) -m $(ENDPOINT_MODEL) --jobs $(SERVER_JOBS) --rejects $@.rejects.jsonl $2 $<
+ask     = $(call stage,--resume) $(command) -q --endpoint $(ENDPOINT) -m $(ENDPOINT_MODEL) --jobs $(SERVER_JOBS) --rejects $@.rejects.jsonl $(or $3,$2 $<)
 serve   = @$(submake) -q SERVED=none $(said) || $(HERE)/with-server.sh $1 $(submake) SERVED=$1 ENDPOINT={endpoint} ENDPOINT_MODEL={name} $(said)
 said    = $(or $(call said-of,answers self-preferences),$(call said-of,sampled judged battles),$@)
 said-of = $(if $(filter $1,$(basename $(@F))),$(filter $(1:%=$(@D)/%.jsonl),$(files)))
@@ -100,8 +100,8 @@ needed := $(shell echo $$(( $(if $(EVAL_PROMPTS),0,$(HELD_OUT)) + $(VALIDATION) 
 
 ifeq ($(PROMPTS),)
 generated = mr-prompts -n $(needed) --max-rouge $(MAX_ROUGE) --max-tokens $(PROMPT_TOKENS) --seed $(SEED)
-$(RUN)/prompts/generated.jsonl: $(inputs)/seed-prompts $(inputs)/model $$(settings)
-	$(call stage,--resume) $(command) -q -m $(MODEL) $(SEED_PROMPTS)
+$(RUN)/prompts/generated.jsonl: $(inputs)/seed-prompts $(inputs)/model $(inputs)/engine $$(settings)
+	$(if $(SERVER),$(call spread,$(MODEL),,$(SEED_PROMPTS)),$(call stage,--resume) $(command) -q -m $(MODEL) $(SEED_PROMPTS))
 
 pool = draw-prompts.sh none $(shares)
 $(RUN)/prompts/pool.jsonl: $(RUN)/prompts/generated.jsonl $$(settings)
