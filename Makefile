@@ -142,7 +142,7 @@ demo: model   ## one small iteration on examples/, and its report, in demo/
 recipe: model   ## the whole recipe: RUN=folder CONF=paper, small, tiny or a file
 	$(RECIPE)
 
-report status verify:   ## of a run of the recipe, RUN=folder
+report status verify prune:   ## of a run of the recipe, RUN=folder
 	$(RECIPE) $@
 
 clean-iter%:
@@ -202,7 +202,7 @@ help:   ## this list
 	@echo 'Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, B (build folder), FUZZ_SECONDS,'
 	@echo '  SETUP=true (install nothing), MPI=1 (training over Open MPI); for recipe and demo, those of pipelines/recipes/paper.conf.'
 
-.PHONY: all units fuzzers benches setup model demo recipe report status verify test check tsan fuzz bench lint install uninstall dist clean help
+.PHONY: all units fuzzers benches setup model demo recipe report status verify prune test check tsan fuzz bench lint install uninstall dist clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 

@@ -238,6 +238,15 @@ status:   ## how far it is, and how long it will take
 verify:   ## whether each file follows from what it was made of
 	@$(HERE)/verify.sh $(RUN)
 
+# What a model is needed for is done when it has been compared and the next is
+# there. It is left empty, so that make takes it as made.
+prune:   ## to save space, drop the models that are not needed any more
+	@set -- $(models); for m; do \
+		shift; file=$(RUN)/$$m/model.gguf; \
+		[ -s "$$file" ] && [ -s "$(RUN)/$$1/model.gguf" ] $(if $(evaluated),&& [ -e $(RUN)/$$m/preferences.jsonl ] && [ -e $(RUN)/$$m/self-preferences.jsonl ]) || continue; \
+		echo "$$m/model.gguf" >>$(RUN)/.pruned && time=$$(stat -c @%.9Y "$$file") && : >"$$file" && touch -d "$$time" "$$file" && echo "$$file"; \
+	done
+
 clean-iter1:   ## remove the files of an iteration, clean-iter2 and so on
 $(iterations:%=clean-iter%): clean-iter%:
 	rm -rf $(RUN)/iter$* $(RUN)/settings/iter$*
@@ -245,7 +254,7 @@ $(iterations:%=clean-iter%): clean-iter%:
 help:   ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-.PHONY: all sft $(iterations:%=iter%) $(iterations:%=clean-iter%) report status verify help FORCE
+.PHONY: all sft $(iterations:%=iter%) $(iterations:%=clean-iter%) prune report status verify help FORCE
 
 # --- what has changed ----------------------------------------------------------------------------
 
@@ -273,7 +282,7 @@ $(RUN)/inputs/%: $$(if $$(call same,$$(file <$$@),$$(call identity,$$*)),,FORCE)
 	@mkdir -p $(@D) && printf '%s\n' $(call quote,$(call identity,$*)) >$@
 
 # A file that is not what was made from its inputs is made anew.
-changed := $(if $(filter report status verify help clean-%,$(MAKECMDGOALS)),,$(shell $(HERE)/verify.sh --changed $(RUN)))
+changed := $(if $(filter report status verify prune help clean-%,$(MAKECMDGOALS)),,$(shell $(HERE)/verify.sh --changed $(RUN)))
 $(changed:%=$(RUN)/%): FORCE
 $(patsubst %/dpo-log.jsonl,$(RUN)/%/model.gguf,$(filter %/dpo-log.jsonl,$(changed))) \
 $(patsubst %/sft-log.jsonl,$(RUN)/%/model.gguf,$(filter %/sft-log.jsonl,$(changed))): FORCE

@@ -64,6 +64,8 @@ for file in "${prerequisites[@]}"; do
 	case ${file#"$RUN/"} in
 	settings/*) settings+=("$file") command=$(<"$file") ;;
 	inputs/*) outside+=${file#"$RUN/"}$'\t'$(tr '\n' ' ' <"$file")$'\n' ;;
+	*.gguf) [ -s "$file" ] || die "$file was pruned; remove it, and it is made again"
+		inputs+=("${file#"$RUN/"}") ;;
 	*) inputs+=("${file#"$RUN/"}") ;;
 	esac
 done
