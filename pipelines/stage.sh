@@ -66,7 +66,7 @@ die()
 	for file in "${prerequisites[@]}"; do
 		case ${file#"$RUN/"} in
 		settings/*) settings+=("$file") command=$(<"$file") ;;
-		inputs/*) outside+=${file#"$RUN/"}$'\t'$(tr '\n' ' ' <"$file")$'\n' ;;
+		inputs/*) outside+=${file#"$RUN/"}$'\t'$(<"$file")$'\n' ;;
 		*.gguf) [ -s "$file" ] || die "$file was pruned; remove it, and it is made again"
 			inputs+=("${file#"$RUN/"}") ;;
 		*) inputs+=("${file#"$RUN/"}") ;;
@@ -77,7 +77,8 @@ die()
 		mv -n "$manifest.$$" "$manifest"
 		rm -f "$manifest.$$"
 	}
-	record=$(jq -c --arg version "$(mr-sample --version)" --arg command "$command" --arg outside "$outside" '
+	version=$(mr-sample --version)
+	record=$(jq -c --arg version "${version##* }" --arg command "$command" --arg outside "$outside" '
 		.files as $files
 		| {command: $command, version: $version,
 		   inputs: ([$ARGS.positional[] | {(.): ($files[.].sha256 // error("\(.) is not in the manifest"))}]

@@ -43,11 +43,30 @@ files()
 		{ print $1, $2, size[$1] "", time[$1] "" }'
 }
 
-# The files whose inputs have become others since, and which.
+# What was written down of each file: name, what it depends on, as what
+depends()
+{
+	jq -r '.files | to_entries[] | .key as $name | .value
+		| ["settings/" + ($name | sub("-log[.]jsonl$"; ".") | sub("/(dpo|sft)[.]$"; "/model") | sub("[.][a-z]*$"; "")), .command],
+			(.inputs | to_entries[] | [.key, .value])
+		| [$name] + . | join("\t")' "$run/manifest.json"
+}
+
+# What it is now: a file by its sum, as the manifest has it, a command or what
+# comes from outside by its text
+present()
+{
+	cut -f1,2 "$work/files"
+	(cd "$run" && find settings inputs -type f -exec awk '{ print FILENAME "\t" $0 }' {} +) 2>/dev/null
+}
+
+# The files that depend on what has become another since, and on what
 unlike_inputs()
 {
-	jq -r '.files as $files | $files | to_entries[] | .key as $name | .value.inputs | to_entries[]
-		| select($files[.key] and $files[.key].sha256 != .value) | [$name, .key] | @tsv' "$run/manifest.json"
+	awk -F '\t' '
+		function rest(n) { for (text = $n; ++n <= NF; ) text = text "\t" $n; return text }
+		FILENAME == ARGV[1] { now[$1] = rest(2); next }
+		$2 in now && now[$2] != rest(3) { print $1 "\t" $2 }' "$work/present" "$work/depends"
 }
 
 # Files of the kinds that stages make, which no stage has recorded.
@@ -72,6 +91,8 @@ pruned()
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 files >"$work/files"
+depends >"$work/depends"
+present >"$work/present"
 unlike_inputs >"$work/unlike"
 
 if [ -n "$quick" ]; then
@@ -81,6 +102,7 @@ if [ -n "$quick" ]; then
 			[ "$now" != "$size $time" ] && ! pruned "$name" || continue
 			if [ "${now% *}" = "$size" ] && [ "$(sum "$run/$name")" = "$sha" ]; then
 				touch -d "@$time" "$run/$name"
+				echo "$name" >>"$work/old"
 			else
 				echo "$name"
 			fi
@@ -88,6 +110,14 @@ if [ -n "$quick" ]; then
 		cut -f1 "$work/unlike"
 		strangers
 	} | sort -u
+	# So do the commands and what comes from outside, in a copy of a run.
+	if [ -e "$work/old" ]; then
+		awk -F '\t' 'FILENAME == ARGV[1] { old[$1]; next } FILENAME == ARGV[2] { other[$2]; next }
+			FILENAME == ARGV[3] { time[$1] = $4; next }
+			$1 in old && $2 ~ /^(settings|inputs)\// && !($2 in other) && (!($2 in first) || time[$1] < first[$2]) { first[$2] = time[$1] }
+			END { for (name in first) print first[name] "\t" name }' "$work/old" "$work/unlike" "$work/files" "$work/depends" |
+			while IFS=$'\t' read -r time name; do touch -d "@$time" "$run/$name"; done
+	fi
 	exit
 fi
 
