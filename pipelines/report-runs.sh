@@ -1,6 +1,8 @@
+#!/bin/bash
 # report-runs.sh: what report.sh says of whole runs, of which it knows the names
 # ("runs"): their models, compared with the seed model on the held-out prompts.
 # It is read by report.sh, whose functions it uses.
+# shellcheck disable=SC2154 # runs, work, common: report.sh's
 
 # Each model of each run that was compared, an object a line.
 run_models()
@@ -53,7 +55,7 @@ run_curves()
 	echo 'set offsets 0.3, 0.3, 0, 0'
 	echo -n 'plot '
 	for ((i = 0; i < ${#runs[@]}; i++)); do
-		echo -n "\$run$i using (\$1+0.05*$i):2:3:4 with yerrorbars lc rgb 'black' pointtype $((7 - 2 * i)) notitle, "
+		echo -n "\$run$i using (\$1+0.05*$i):2:3:4 with yerrorbars lc rgb 'black' pointtype $((i % 2 ? 6 : 7)) notitle, "
 		echo -n "\$run$i using (\$1+0.05*$i):2 with lines lc rgb 'black' dashtype $((i + 1)) title '${runs[i]//[^A-Za-z0-9.\/-]/ }', "
 	done
 	echo
@@ -66,6 +68,10 @@ run_plots()
 		plot runs_winrate 'Win rate against the seed model, by the fixed judge, 95 % interval' model '%'
 	run_curves '(1.96 * (.self.standard_error // 0)) as $e | .self.win_rate | numbers | "\($x) \(.) \(. - $e) \(. + $e)"' |
 		plot runs_self 'Win rate by the model itself, 95 % interval' model '%'
+	if jq -es 'any(.[]; .lc)' "$work/models" >"$work/any"; then
+		run_curves '.lc | (1.96 * (.lc_standard_error // 0)) as $e | .length_controlled_winrate | numbers | "\($x) \(.) \(. - $e) \(. + $e)"' |
+			plot runs_lc 'Length-controlled win rate, by the fixed judge, 95 % interval' model '%'
+	fi
 	run_curves '.lengths.mean | numbers | "\($x) \(.) \(.) \(.)"' |
 		plot runs_length 'Length of the held-out answers' model characters
 }

@@ -192,7 +192,7 @@ plot()
 		echo "set terminal svg size 480,320 dynamic font 'sans-serif,14' name '$1'"
 		echo "set xlabel '$3'; set ylabel '$4'; set key outside below; set border 3; set tics nomirror"
 		cat
-	} | LC_ALL=C gnuplot | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
+	} | LC_ALL=C gnuplot 2> >(sed '/^Warning: empty/d; /^$/d' >&2) | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
 		-e 's/rgb( *0, *0, *0)/currentColor/g; s/"black"/"currentColor"/g; s/"#000000"/"currentColor"/g' \
 		-e "s/'black'/'currentColor'/g" \
 		-e 's/<svg /<svg role="img" /'
@@ -203,7 +203,7 @@ plot()
 # program of jq makes "x y" of an iteration.
 curves()
 {
-	local program=$1 i n
+	local program=$1 i n name
 	n=$(jq -s length "$work/all")
 	for ((i = 0; i < n; i++)); do
 		echo "\$data$i << END"
@@ -212,7 +212,9 @@ curves()
 	done
 	echo -n 'plot '
 	for ((i = 0; i < n; i++)); do
-		echo -n "\$data$i using 1:2 with linespoints lc rgb 'black' dashtype $((i + 1)) pointtype $((i + 1)) pointsize 0.6 title 'iteration $((i + 1))', "
+		name="iteration $((i + 1))"
+		[ ${#runs[@]} -eq 0 ] || name=$(jq -rs --argjson i "$i" '.[$i].name | gsub("[^A-Za-z0-9./-]"; " ")' "$work/all")
+		echo -n "\$data$i using 1:2 with linespoints lc rgb 'black' dashtype $((i + 1)) pointtype $((i + 1)) pointsize 0.6 title '$name', "
 	done
 	echo
 }
@@ -235,6 +237,7 @@ plots()
 		plot scores 'Judge scores by iteration' score 'judgments, %'
 	curves '.log[] | "\(.step) \(.loss)"' | plot loss 'DPO loss' step loss
 	curves '.log[] | "\(.step) \(.["rewards/margins"])"' | plot margin 'DPO reward margin' step margin
+	[ ${#runs[@]} -eq 0 ] || return 0      # theirs have been drawn
 	if jq -es 'any(.[]; .winrate)' "$work/all" >"$work/any"; then
 		{ echo 'set xtics 1'; points 'select(.winrate).winrate | (1.96 * (.standard_error // 0)) as $e | "\($n) \(.win_rate) \(.win_rate - $e) \(.win_rate + $e)"'; } |
 			plot winrate 'Win rate against the baseline, 95 % interval' iteration '%'

@@ -109,6 +109,8 @@ die()
 		if [ -n "$work" ]; then
 			next=$(sha256sum <<<"$record")
 			[ "$(cat "$work/of" 2>/dev/null)" = "$next" ] || rm -rf "$work"
+			# killed when all was done but to write it down
+			[ ! -e "$work/done" ] || [ ! -e "$output" ] || [ ! -e "${log:-$output}" ] || return 0
 			mkdir -p "$work"
 			echo "$next" >"$work/of"
 		fi
@@ -133,6 +135,7 @@ die()
 		fi
 		[ -n "$kind" ] || [ -e "$output" ] || die "$1 made no $output"
 		[ -z "$part" ] || mv -f "$part" "${log:-$output}"
+		[ -z "$work" ] || touch "$work/done"
 	}
 
 	started=$(date +%s)

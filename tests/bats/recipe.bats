@@ -123,7 +123,8 @@ verify() {
 			.files[$file].inputs[$before] == .files[$before].sha256' whole/manifest.json
 	done
 	for name in sft iter1 iter2 iter3 iter4; do
-		grep -q "^| whole | $name | 2 |" whole/report.md || grep -q "^| .*whole | $name | 2 |" whole/report.md
+		rate=$(jq -s 'map(100 * (.preference - 1)) | add / length * 10 | round / 10' whole/$name/preferences.jsonl)
+		grep -q "^| whole | $name | 2 | [0-9]* | [0-9]* | $rate | " whole/report.md
 	done
 	grep -q '<figure id="plot-runs_winrate">' whole/report.html
 	[ -z "$(find whole -name '*.part' -o -name '*.work' -o -name '*.shards')" ]
