@@ -9,7 +9,7 @@
 #
 # Everything comes to be in the folder RUN:
 #
-#   prompts/  pool  held-out  validation
+#   prompts/  generated  pool  held-out
 #   seed/     answers: the model that it all starts from, on the held-out prompts
 #   sft/      demonstrations, model.gguf, its answers and how they are liked
 #   iter1/    prompts  sampled  judged  battles  rated  chosen  pairs  validation,
@@ -37,12 +37,21 @@ endif
 RUN  = run
 CONF = $(or $(file <$(RUN)/conf),paper)
 
+override RUN := $(patsubst %/,%,$(RUN))
+$(if $(filter-out 1,$(words $(RUN))),$(error RUN is the name of a folder, one word))
+
 find-conf = $(or $(wildcard $(HERE)/recipes/$1.conf),$(wildcard $1),$(wildcard $(HERE)/recipes/$1),$(error there is no recipe "$1"))
 include $(HERE)/recipes/paper.conf
 include $(foreach c,$(CONF),$(call find-conf,$c))
 
 MODEL       := $(or $(MODEL),$(MR_MODEL),$(firstword $(wildcard models/*.gguf $(HERE)/../models/*.gguf)))
 JUDGE_MODEL := $(or $(JUDGE_MODEL),$(MODEL))
+making      := $(filter-out report status verify prune help clean-%,$(or $(MAKECMDGOALS),all))
+ifneq ($(making),)
+$(if $(MODEL),,$(error there is no model; give MODEL=FILE, or have mr-model fetch bring the default one))
+$(foreach f,$(MODEL) $(if $(JUDGE_ENDPOINT),,$(JUDGE_MODEL)) $(PROMPTS) $(SEED_PROMPTS) $(JUDGE_SEED) $(EVAL_PROMPTS),$(if \
+	$(wildcard $f),,$(error there is no file $f)))
+endif
 iterations  := $(shell seq $(ITERATIONS))
 models      := sft $(iterations:%=iter%)
 guided      := $(if $(filter-out 0,$(GUIDED)),--guided)
@@ -71,10 +80,10 @@ made-by  = $(or $($1),$($(notdir $1)))
 settings = $(basename $(@:$(RUN)/%=$(RUN)/settings/%))
 inputs  := $(RUN)/inputs
 
-stage  = @$(HERE)/stage.sh $1 $@ $(filter-out FORCE,$^) --
-train  = $(call stage,--log $(@D)/$1.jsonl --work $@.work)
+stage     = @$(HERE)/stage.sh $1 $@ $(filter-out FORCE,$^) --
+filter    = $(call stage) $(command) -q -o $@ $<
+train     = $(call stage,--log $(@D)/$1.jsonl --work $@.work)
 resumable = -q --checkpoint $@.work --resume
-filter = $(call stage) $(command) -q -o $@ $<
 
 # $(call spread,MODEL,FILE): the command over many processes or hosts, FILE first
 # of what it reads. With SERVER it asks a server of this model, which is up for
@@ -151,7 +160,7 @@ $(RUN)/iter%/judged.jsonl: $(RUN)/iter%/sampled.jsonl $$(start) $(inputs)/engine
 else
 judged = $(SCORER)
 $(RUN)/iter%/judged.jsonl: $(RUN)/iter%/sampled.jsonl $$(settings)
-	$(call stage,--stdout) $(command) <$<
+	$(call stage,--stdout) bash -o pipefail -c $(call quote,$(command)) <$<
 endif
 
 # The meta-judge: every two judgments of the most disputed response, in both orders.
@@ -282,7 +291,7 @@ $(RUN)/inputs/%: $$(if $$(call same,$$(file <$$@),$$(call identity,$$*)),,FORCE)
 	@mkdir -p $(@D) && printf '%s\n' $(call quote,$(call identity,$*)) >$@
 
 # A file that is not what was made from its inputs is made anew.
-changed := $(if $(filter report status verify prune help clean-%,$(MAKECMDGOALS)),,$(shell $(HERE)/verify.sh --changed $(RUN)))
+changed := $(if $(making),$(shell $(HERE)/verify.sh --changed $(RUN)))
 $(changed:%=$(RUN)/%): FORCE
 $(patsubst %/dpo-log.jsonl,$(RUN)/%/model.gguf,$(filter %/dpo-log.jsonl,$(changed))) \
 $(patsubst %/sft-log.jsonl,$(RUN)/%/model.gguf,$(filter %/sft-log.jsonl,$(changed))): FORCE

@@ -167,15 +167,17 @@ die()
 		[ -z "$time" ] || keep_time "$time"
 	fi
 
+	# How they look comes first: a file that is not in the manifest yet is made anew,
+	# whatever it looks like.
+	for one in "${outputs[@]}"; do
+		stat -c "$one	%s	%.9Y" "$RUN/$one"
+	done >>"$RUN/.seen"
 	exec 8>"$RUN/.locks/manifest"
 	flock 8
 	jq --argjson record "$record" --arg sums "$sums" '
 		.files += ([$sums | split("\n")[] | split("  ") | {(.[1]): ($record + {sha256: .[0]})}] | add)' \
 		"$manifest" >"$manifest.part"
 	mv -f "$manifest.part" "$manifest"
-	for one in "${outputs[@]}"; do
-		stat -c "$one	%s	%.9Y" "$RUN/$one"
-	done >>"$RUN/.seen"
 	printf '%s\t%s\n' "$name" "$(($(date +%s) - started))" >>"$RUN/.times"
 	[ -z "$work" ] || rm -rf "$work"
 	exit

@@ -257,7 +257,7 @@ verify() {
 	grep -q '^| 5 | self/iter1 |' report.md
 	# a scorer of one's own: the number of characters
 	CONF="test.conf external-scores" recipe long BASE=whole long/iter1/chosen.jsonl \
-		SCORER="jq -c '.responses[] |= (.score = (.text | length))'"
+		SCORER="jq -c '.responses[] |= (.score = (.text | length))' | cat"
 	all long/iter1/chosen.jsonl '.responses as $r | .actor == null or $r[.actor.chosen].score == ([$r[].score] | max)'
 }
 
