@@ -34,10 +34,10 @@ run_tables()
 			| "\(.win_rate - $e | show(1)) to \(.win_rate + $e | show(1))" end;
 		select(length > 0)
 		| {title: "Models against the seed model, on held-out prompts",
-			head: ["run", "model", "prompts", "characters", "seed model: characters", "win rate, %", "95 % interval", "LC win rate, %",
+			head: ["run", "model", "prompts", "characters", "seed model: characters", "win rate, %", "95 % interval", "prompts won, %", "LC win rate, %",
 				"by itself: win rate, %", "95 % interval", "the two judges agree, %"],
 			rows: map([.run, .model, (.winrate.n_total | show(0)), (.lengths.mean | show(0)), (.lengths.base_mean | show(0)),
-				(.winrate.win_rate | show(1)), (.winrate | interval), (.lc.length_controlled_winrate | show(1)),
+				(.winrate.win_rate | show(1)), (.winrate | interval), (.winrate.discrete_win_rate | show(1)), (.lc.length_controlled_winrate | show(1)),
 				(.self.win_rate | show(1)), (.self | interval), (.agree.agreement | show(1))])}' "$work/models"
 }
 
