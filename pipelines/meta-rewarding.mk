@@ -92,8 +92,10 @@ ifeq ($(SERVER),)
 spread = $(call stage) $(HERE)/spread.sh MODEL=$1 $< $@ $(command) $2
 else
 spread  = $(if $(filter $1,$(SERVED)),$(ask),$(serve))
-ask     = $(call stage,--resume) $(command) -q --endpoint $(ENDPOINT) -m $(ENDPOINT_MODEL) --jobs $(SERVER_JOBS) --rejects $@.rejects.jsonl $(or $3,$2 $<)
-serve   = @$(submake) -q SERVED=none $(said) || $(HERE)/with-server.sh $1 $(submake) SERVED=$1 ENDPOINT={endpoint} ENDPOINT_MODEL={name} $(said)
+ask     = $(call stage,--resume) $(command) -q --endpoint $(ENDPOINT) -m $(ENDPOINT_MODEL) --jobs $(SERVER_JOBS) \
+	--rejects $@.rejects.jsonl $(or $3,$2 $<)
+serve   = @$(submake) -q SERVED=none $(said) || $(HERE)/with-server.sh $1 \
+	$(submake) SERVED=$1 ENDPOINT={endpoint} ENDPOINT_MODEL={name} $(said)
 said    = $(or $(call said-of,answers self-preferences),$(call said-of,sampled judged battles),$@)
 said-of = $(if $(filter $1,$(basename $(@F))),$(filter $(1:%=$(@D)/%.jsonl),$(files)))
 submake = $(MAKE) -f $(HERE)/meta-rewarding.mk
@@ -110,7 +112,8 @@ needed := $(shell echo $$(( $(if $(EVAL_PROMPTS),0,$(HELD_OUT)) + $(VALIDATION) 
 ifeq ($(PROMPTS),)
 generated = mr-prompts -n $(needed) --max-rouge $(MAX_ROUGE) --max-tokens $(PROMPT_TOKENS) --seed $(SEED)
 $(RUN)/prompts/generated.jsonl: $(inputs)/seed-prompts $(inputs)/model $(inputs)/engine $$(settings)
-	$(if $(SERVER),$(call spread,$(MODEL),,$(SEED_PROMPTS)),$(call stage,--resume) $(command) -q -m $(MODEL) $(SEED_PROMPTS))
+	$(if $(SERVER),$(call spread,$(MODEL),,$(SEED_PROMPTS)), \
+		$(call stage,--resume) $(command) -q -m $(MODEL) $(SEED_PROMPTS))
 
 pool = draw-prompts.sh none $(shares)
 $(RUN)/prompts/pool.jsonl: $(RUN)/prompts/generated.jsonl $$(settings)
@@ -189,8 +192,10 @@ $(RUN)/iter%/validation.jsonl: $(RUN)/iter%/chosen.jsonl $$(settings)
 
 # DPO: the next model, by mr-dpo or another trainer.
 ifeq ($(TRAINER),)
-model = mr-dpo --beta $(BETA) --lr $(call this,LR) --epochs $(EPOCHS) --batch $(BATCH) --best $(BEST) --type $(MODEL_TYPE) --seed $(SEED)
-trained = $(command) $(resumable) $$([ ! -s $(@D)/validation.jsonl ] || echo --eval $(@D)/validation.jsonl) -m $(start) -o $@ $<
+model = mr-dpo --beta $(BETA) --lr $(call this,LR) --epochs $(EPOCHS) --batch $(BATCH) --best $(BEST) \
+	--type $(MODEL_TYPE) --seed $(SEED)
+trained = $(command) $(resumable) $$([ ! -s $(@D)/validation.jsonl ] || echo --eval $(@D)/validation.jsonl) \
+	-m $(start) -o $@ $<
 else
 model = BETA=$(BETA) LR=$(call this,LR) EPOCHS=$(EPOCHS) BATCH=$(BATCH) SEED=$(SEED) $(TRAINER)
 trained = env EVAL=$(@D)/validation.jsonl $(command) $< $(start) $@
@@ -203,17 +208,21 @@ $(RUN)/iter%/model.gguf: $(RUN)/iter%/pairs.jsonl $(RUN)/iter%/validation.jsonl 
 answers = mr-sample -n 1 --temperature $(EVAL_TEMPERATURE) --max-tokens $(EVAL_TOKENS) --seed $(SEED)
 $(RUN)/seed/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(inputs)/model $(inputs)/engine $$(settings)
 	$(call spread,$(MODEL))
-$(RUN)/%/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(RUN)/%/model.gguf $(inputs)/engine $$(settings) | $(RUN)/seed/answers.jsonl
+$(RUN)/%/answers.jsonl: $(RUN)/prompts/held-out.jsonl $(RUN)/%/model.gguf $(inputs)/engine $$(settings) \
+		| $(RUN)/seed/answers.jsonl
 	$(call spread,$(@D)/model.gguf)
 
 # by a judge that stays the same, and by the model itself
 judge = $(if $(JUDGE_ENDPOINT),$(ask-judge),$(call spread,$(JUDGE_MODEL),$(RUN)/seed/answers.jsonl))
-ask-judge = $(call stage,--resume) $(command) -q --endpoint $(JUDGE_ENDPOINT) -m $(JUDGE_MODEL) --rejects $@.rejects.jsonl $(RUN)/seed/answers.jsonl $<
+ask-judge = $(call stage,--resume) $(command) -q --endpoint $(JUDGE_ENDPOINT) -m $(JUDGE_MODEL) \
+	--rejects $@.rejects.jsonl $(RUN)/seed/answers.jsonl $<
 preferences      = mr-compare --protocol $(PROTOCOL) --max-tokens $(EVAL_TOKENS) $(guided) --seed $(SEED)
 self-preferences = $(preferences)
-$(RUN)/%/preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(inputs)/judge-model $(inputs)/engine $$(settings)
+$(RUN)/%/preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(inputs)/judge-model \
+		$(inputs)/engine $$(settings)
 	$(judge)
-$(RUN)/%/self-preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(RUN)/%/model.gguf $(inputs)/engine $$(settings)
+$(RUN)/%/self-preferences.jsonl: $(RUN)/%/answers.jsonl $(RUN)/seed/answers.jsonl $(RUN)/%/model.gguf \
+		$(inputs)/engine $$(settings)
 	$(call spread,$(@D)/model.gguf,$(RUN)/seed/answers.jsonl)
 
 # --- what a run consists of ------------------------------------------------------------------
@@ -226,7 +235,8 @@ files := $(addprefix $(RUN)/,$(if $(PROMPTS),,prompts/generated.jsonl) prompts/p
 	$(if $(evaluated),prompts/held-out.jsonl seed/answers.jsonl) sft/demonstrations.jsonl) $(foreach m,$(models),$(call of,$m))
 
 # named here, they are what make makes, and nothing that it removes in the end
-$(files) $(basename $(files:$(RUN)/%=$(RUN)/settings/%)) $(addprefix $(inputs)/,engine model judge-model judge-seed prompts seed-prompts eval-prompts):
+$(files) $(basename $(files:$(RUN)/%=$(RUN)/settings/%)) \
+$(addprefix $(inputs)/,engine model judge-model judge-seed prompts seed-prompts eval-prompts):
 
 sft: $(call of,sft) $(RUN)/conf   ## the model that iteration 1 starts from
 iter1:   ## up to the end of an iteration, iter2 and so on
@@ -252,8 +262,10 @@ verify:   ## whether each file follows from what it was made of
 prune:   ## to save space, drop the models that are not needed any more
 	@set -- $(models); for m; do \
 		shift; file=$(RUN)/$$m/model.gguf; \
-		[ -s "$$file" ] && [ -s "$(RUN)/$$1/model.gguf" ] $(if $(evaluated),&& [ -e $(RUN)/$$m/preferences.jsonl ] && [ -e $(RUN)/$$m/self-preferences.jsonl ]) || continue; \
-		echo "$$m/model.gguf" >>$(RUN)/.pruned && time=$$(stat -c @%.9Y "$$file") && : >"$$file" && touch -d "$$time" "$$file" && echo "$$file"; \
+		[ -s "$$file" ] && [ -s "$(RUN)/$$1/model.gguf" ] $(foreach f,$(filter %.jsonl,$(of-model)), \
+			&& [ -e "$(RUN)/$$m/$f" ]) || continue; \
+		echo "$$m/model.gguf" >>$(RUN)/.pruned && time=$$(stat -c @%.9Y "$$file") && \
+		: >"$$file" && touch -d "$$time" "$$file" && echo "$$file"; \
 	done
 
 clean-iter1:   ## remove the files of an iteration, clean-iter2 and so on

@@ -72,7 +72,8 @@ unlike_inputs()
 # Files of the kinds that stages make, which no stage has recorded.
 strangers()
 {
-	find "$run" -mindepth 2 \( -name '*.jsonl' -o -name '*.gguf' \) ! -name '*.rejects.jsonl' ! -path '*.work/*' ! -path '*.shards/*' \
+	find "$run" -mindepth 2 \( -name '*.jsonl' -o -name '*.gguf' \) \
+		! -name '*.rejects.jsonl' ! -path '*.work/*' ! -path '*.shards/*' \
 		! -path '*/.*' -printf '%P\n' | sort >"$work/there"
 	cut -f1 "$work/files" | sort | comm -23 "$work/there" -
 }
@@ -114,7 +115,10 @@ if [ -n "$quick" ]; then
 	if [ -e "$work/old" ]; then
 		awk -F '\t' 'FILENAME == ARGV[1] { old[$1]; next } FILENAME == ARGV[2] { other[$2]; next }
 			FILENAME == ARGV[3] { time[$1] = $4; next }
-			$1 in old && $2 ~ /^(settings|inputs)\// && !($2 in other) && (!($2 in first) || time[$1] < first[$2]) { first[$2] = time[$1] }
+			$1 in old && $2 ~ /^(settings|inputs)\// && !($2 in other) {
+				if (!($2 in first) || time[$1] < first[$2])
+					first[$2] = time[$1]
+			}
 			END { for (name in first) print first[name] "\t" name }' "$work/old" "$work/unlike" "$work/files" "$work/depends" |
 			while IFS=$'\t' read -r time name; do touch -d "@$time" "$run/$name"; done
 	fi

@@ -274,6 +274,19 @@ verify() {
 	same whole "$BATS_FILE_TMPDIR/whole"
 	recipe whole status | grep -qE '^([0-9]+) of \1 files'
 	[ "$(recipe whole help | grep -c .)" -ge 8 ]
+	# models that have done their work make room, and nothing is made for that
+	recipe whole prune >log
+	[ "$(wc -l <log)" -eq 4 ]
+	[ ! -s whole/iter3/model.gguf ]
+	[ -s whole/iter4/model.gguf ]
+	recipe whole -q
+	verify whole
+	run recipe whole K=3 whole/iter1/sampled.jsonl
+	assert_failure
+	assert_output --partial 'whole/sft/model.gguf was pruned; remove it'
+	rm whole/sft/model.gguf
+	recipe whole whole/sft/model.gguf
+	cmp whole/sft/model.gguf "$BATS_FILE_TMPDIR/whole/sft/model.gguf"
 }
 
 @test "prompts that a model makes up, and held-out ones from a file" {
