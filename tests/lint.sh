@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
 
 flags=("$@" -Itests)
-code=(lib/*/*.c lib/*/*/*.c tools/*.c tests/unit/*.c tests/helper/*.c tests/fuzz/*.c tests/bench/*.c)
+code=(lib/*/*.c lib/*/*/*.c tools/*.c tests/unit/*.c tests/helper/*.c tests/helper/*/*.c tests/fuzz/*.c tests/bench/*.c)
 scripts=(pipelines/*.sh examples/*.sh tests/*.sh .ci/run)
 bats_files=(tests/bats/*.bats tests/bats/*.bash)
 pages=(man/man*/*.[157])

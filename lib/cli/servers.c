@@ -105,7 +105,7 @@ static void allow_connections(int n)
 void cli_apply_server_options(struct cli *c)
 {
 	struct llm_servers *s = &c->llm.servers;
-	const char *env = getenv("MR_API_KEY");
+	const char *env = getenv("MR_API_KEY"), *bundle = getenv("CURL_CA_BUNDLE");
 
 	if (!(c->tool->needs & CLI_MODEL))
 		return;
@@ -118,6 +118,9 @@ void cli_apply_server_options(struct cli *c)
 		c->priv->key = read_key(c, c->priv->key_file);
 	else if (env && *env)
 		c->priv->key = mem_strdup(env);
+	if (!bundle || !*bundle)
+		bundle = getenv("SSL_CERT_FILE");
+	s->ca_file = bundle && *bundle ? bundle : NULL;
 	allow_connections(s->jobs);
 	s->key = c->priv->key;
 	s->endpoints = c->priv->endpoints.v;

@@ -141,9 +141,11 @@ static void say(struct training *t, const struct needs *n, int tokens, int again
 	    "%.4g for %d tokens at once, %.4g for the rest", t->examples.n, t->what,
 	    (unsigned long long)train_steps(&t->plan, t->examples.n), total(n) / mib, n->weights / mib,
 	    (double)trained / 1e6, t->memory.rank ? " of adapters" : "", n->tokens / mib, tokens, n->here / mib);
+	if (again == 0)
+		cli_warn(&t->cli, "the logits are computed again in the backward pass, to keep within that");
 	if (again > 0)
-		cli_warn(&t->cli, "%d of %d layers are computed again in the backward pass, to keep within that", again,
-		    t->model->config.layers);
+		cli_warn(&t->cli, "the logits and %d of %d layers are computed again in the backward pass, to keep within "
+		    "that", again, t->model->config.layers);
 }
 
 void training_memory_open(struct training *t)

@@ -48,7 +48,7 @@ static const char *what_is_wrong(CURLU *u, const char *text)
 			return "has a character that no URL has";
 	if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
 		return "is no URL that begins with http:// or https://";
-	if (curl_url_set(u, CURLUPART_URL, text, 0) != CURLUE_OK || !has_part(u, CURLUPART_HOST))
+	if (strstr(text, ":///") || curl_url_set(u, CURLUPART_URL, text, 0) != CURLUE_OK || !has_part(u, CURLUPART_HOST))
 		return "is no URL such as http://host:8000";
 	if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
 		return "has a user or a password in it, which everyone can see in the list of processes; "
@@ -62,25 +62,23 @@ char *http_base_url(const char *text, struct err *err)
 {
 	CURLU *u = curl_url();
 	const char *wrong = u ? what_is_wrong(u, text) : "cannot be read: not enough memory";
-	char *path = NULL;
 	struct buf b = { 0 };
-	if (wrong) {
-		curl_url_cleanup(u);
-		if (strchr(text, '@'))
-			err_set(err, "the endpoint %s", wrong);
-		else
-			err_set(err, "the endpoint \"%.100s\" %s", text, wrong);
-		return NULL;
-	}
-	curl_url_get(u, CURLUPART_PATH, &path, 0);
-	buf_adds(&b, text);
-	while (take_off(b.data, "/") || take_off(b.data, "/chat/completions"))
-		;
-	b.len = strlen(b.data);
-	if (!names_version(path ? path : ""))
-		buf_adds(&b, "/v1");
-	curl_free(path);
 	curl_url_cleanup(u);
+	if (wrong && strchr(text, '@'))
+		err_set(err, "the endpoint %s", wrong);
+	else if (wrong)
+		err_set(err, "the endpoint \"%.100s\" %s", text, wrong);
+	if (wrong)
+		return NULL;
+	buf_adds(&b, text);
+	char *path = b.data + strlen("https://");
+	path += strcspn(path, "/");
+	while (take_off(path, "/") || take_off(path, "/chat/completions"))
+		;
+	const bool version = names_version(path);
+	b.len = strlen(b.data);
+	if (!version)
+		buf_adds(&b, "/v1");
 	return buf_take(&b);
 }
 

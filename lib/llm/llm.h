@@ -64,6 +64,7 @@ struct llm_servers {
 	const char *const *endpoints;   /* base URLs, "http://host:8000" or "http://host:8000/v1" */
 	int nendpoints;                 /* 0: none, the model runs in this process */
 	const char *key;                /* sent as a bearer token; NULL: none */
+	const char *ca_file;            /* certificates to trust, in PEM; NULL: the system's */
 	int jobs;                       /* requests in flight, at most LLM_MOST_JOBS */
 	double timeout, connect_timeout, idle_timeout;  /* seconds, of one attempt */
 	int retries;                    /* attempts after the first one, >= 0 */

@@ -282,7 +282,7 @@ static void take_results(struct transfer *t)
 	}
 	while (lines_idle_due(t) <= now_seconds()) {
 		struct line *l = t->quietest;
-		snprintf(l->error, sizeof l->error, "nothing came for %g seconds", t->o.idle_timeout);
+		snprintf(l->error, sizeof l->error, "timed out: nothing came for %g seconds", t->o.idle_timeout);
 		take_result(t, l, CURLE_OPERATION_TIMEDOUT);
 	}
 }

@@ -42,7 +42,7 @@ struct transfer;
 
 /* options: .model is not looked at. */
 struct transfer *transfer_open(const struct llm_options *o, struct err *err);
-/* Posts that have not come back are the caller's still: transfer_each. */
+/* Posts that have not come back are the caller's still: see transfer_drop. */
 void transfer_close(struct transfer *t);
 /* Calls back for each post that is queued, in flight or waiting, and forgets
  * them. */

@@ -164,27 +164,34 @@ static int take_choice(const cJSON *choice, struct wire_choice *c, struct err *e
 	return 0;
 }
 
+static int take_choices(const cJSON *choices, struct wire_answer *a, struct err *err)
+{
+	const cJSON *c;
+	int i = 0;
+	a->n = cJSON_GetArraySize(choices);
+	a->choices = mem_zalloc((size_t)a->n, sizeof *a->choices);
+	const bool placed = all_placed(choices, a->n);
+	cJSON_ArrayForEach(c, choices) {
+		if (take_choice(c, &a->choices[placed ? place(c, a->n) : i], err) != 0)
+			return -1;
+		i++;
+	}
+	return 0;
+}
+
 int wire_answer(const char *body, size_t len, struct wire_answer *a, struct err *err)
 {
 	*a = (struct wire_answer){ .json = parse(body, len) };
-	const cJSON *choices = member(a->json, "choices"), *usage = member(a->json, "usage"), *c;
-	int i = 0, rc = 0;
+	const cJSON *choices = member(a->json, "choices"), *usage = member(a->json, "usage");
+	int rc;
+	a->tokens_in = count(usage, "prompt_tokens");
+	a->tokens_out = count(usage, "completion_tokens");
 	if (!a->json)
 		rc = err_set(err, len ? "the answer is not JSON" : "the answer is empty");
 	else if (!cJSON_IsArray(choices) || !choices->child)
 		rc = err_set(err, "the answer has no choices");
-	if (rc == 0) {
-		a->n = cJSON_GetArraySize(choices);
-		a->choices = mem_zalloc((size_t)a->n, sizeof *a->choices);
-		a->tokens_in = count(usage, "prompt_tokens");
-		a->tokens_out = count(usage, "completion_tokens");
-		const bool placed = all_placed(choices, a->n);
-		cJSON_ArrayForEach(c, choices) {
-			if (rc == 0)
-				rc = take_choice(c, &a->choices[placed ? place(c, a->n) : i], err);
-			i++;
-		}
-	}
+	else
+		rc = take_choices(choices, a, err);
 	if (rc != 0)
 		wire_answer_free(a);
 	return rc;

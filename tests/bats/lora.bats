@@ -67,7 +67,7 @@ prepare() {
 	# a little less, until a layer has to be; the process itself is not always of one size
 	for less in {1..20}; do
 		mr-dpo -m "$TINY" --batch 8 --epochs 2 --lr 1e-3 --mem "$(jq -n "$need * 1024 - 150 * $less | floor")K" \
-			-o less.gguf in.jsonl >less.log 2>less.err && grep -q 'computed again' less.err && break
+			-o less.gguf in.jsonl >less.log 2>less.err && grep -q 'layers are computed again' less.err && break
 	done
 	grep 'layers are computed again' less.err
 	cmp all.gguf less.gguf

@@ -157,4 +157,7 @@ nowhere() {
 	done
 	MR_API_KEY=$(<key) run -3 mr-sample -q --endpoint "https://127.0.0.1:$port" -m test -n 1 --retries 0 in.jsonl
 	assert_output --partial 'certificate'
+	# where it is trusted the connection is made; what is behind it never answers a POST
+	CURL_CA_BUNDLE=tls.crt run -3 mr-sample -q --endpoint "https://127.0.0.1:$port" -m test -n 1 --retries 0 --timeout 1 in.jsonl
+	refute_output --partial 'certificate'
 }

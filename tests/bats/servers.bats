@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
 # The tools with models behind servers: faults, refusals, kills, keys. The
 # server is tests/helper/server.c. MR_SERVER_RECORDS: records of the runs with
-# faults [60].
+# faults [40].
 
 load helper
 load servers
 
-RECORDS=${MR_SERVER_RECORDS:-60}
+RECORDS=${MR_SERVER_RECORDS:-40}
 ALL_FAULTS=429=5,500=5,503=5,reset=5,close=5,garbage=5,truncated=5,empty=5,slow=5,hang=5
 
 prepare() {
@@ -106,7 +106,7 @@ posts() {
 }
 
 @test "Retry-After is waited for" {
-	server busy --faults 429=40,503=30 --retry-after 1 --log log
+	server busy --faults 429=20,503=20 --retry-after 1 --log log
 	server good
 	prompts 4 >in.jsonl
 	sample "$good" -n 1 in.jsonl >whole
@@ -185,6 +185,21 @@ posts() {
 	run ! grep -q "127.0.0.1:$a" err
 	run -3 sample "$mortal" --retries 2 in.jsonl
 	assert_output --partial "http://127.0.0.1:$mortal/v1: Failed to connect"
+}
+
+@test "a server that comes back is used again" {
+	server good
+	prompts 60 >in.jsonl
+	sample "$good" -n 2 in.jsonl >whole
+	server a --delay 20 --die-after 20
+	mr-sample --endpoint "http://127.0.0.1:$a" -m test -n 2 --jobs 8 in.jsonl >out 2>err 3>&- &
+	local pid=$!
+	until grep -q 'set aside' err; do sleep 0.05; done
+	server b --port "$a" --log log
+	wait $pid
+	cmp out whole
+	grep -q "^mr-sample: http://127.0.0.1:$a/v1 answers again" err
+	[ "$(posts log)" -ge 40 ]
 }
 
 @test "256 requests in flight" {

@@ -46,7 +46,8 @@ content() {
 	[ "$(jq 'unique | length' zero)" -gt 0 ]
 	ask "$a" '"seed":1,"max_tokens":3' | jq -c '[.choices[0].finish_reason, .usage.completion_tokens]' >cut
 	[ "$(cat cut)" = '["length",3]' ]
-	[ "$(jq -s 'length' log)" -eq 8 ]
+	ask "$a" '"messages":[{"role":"user","content":"tab\tfeed\f\u0001 end\n "}]' | jq -e '.usage.prompt_tokens == 5'
+	[ "$(jq -s 'length' log)" -eq 9 ]
 	all log '.path == "/v1/chat/completions" and .status == 200 and (.has_key | not) and .in_flight == 1'
 }
 

@@ -69,6 +69,15 @@ static void check_error(const char *body, size_t size)
 		demand(e.status >= 400 && e.status < 600, "a status that there is not");
 }
 
+static void check_address(char *base)
+{
+	char *host = strstr(base, "://");
+	demand(strncmp(base, "http", 4) == 0 && host && !strpbrk(base, "?# \n"), "an address");
+	host += 3;
+	host[strcspn(host, "/")] = '\0';
+	demand(*host && !strchr(host, '@'), "an address with a user, or without a host");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err err = { "" };
@@ -81,7 +90,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const double seconds = http_retry_after(text, 1000000000);
 	demand(seconds == -1 || (seconds >= 0 && seconds <= 3600), "a wait out of bounds");
 	char *base = http_base_url(text, &err);
-	demand(base ? strncmp(base, "http", 4) == 0 && !strpbrk(base, "@?# \n") : *err.msg != 0, "an address");
+	if (base)
+		check_address(base);
+	else
+		demand(*err.msg, "no reason");
 	free(base);
 	free(text);
 	return 0;

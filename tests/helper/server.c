@@ -39,13 +39,14 @@
 
 enum { DRIP_NS = 100 * 1000 * 1000, HUGE_PIECE = 1 << 16 };
 
-static int delay, lifetime = 300, retry_after, fixed_status, die_after;
+static int port, delay, lifetime = 300, retry_after, fixed_status, die_after;
 static const char *port_file, *log_file, *faults, *reject_text, *key_file, *redirect, *body_file, *header_line;
 static bool refuse_n, no_seed, huge, echo, help;
 static struct answer_options how = { .model = "test" };
 static bool one_model;
 
 static struct opt options[] = {
+	{ OPT_INT, "port", .value = &port, .arg = "N", .help = "listen there [a free one]", .min = 0, .max = 65535 },
 	{ OPT_STRING, "port-file", .value = &port_file, .arg = "FILE", .help = "write the port to FILE when ready" },
 	{ OPT_STRING, "log", .value = &log_file, .arg = "FILE", .help = "write a JSON line for each request to FILE" },
 	{ OPT_INT, "lifetime", .value = &lifetime, .arg = "S", .help = "end by itself after S seconds [{}]" },
@@ -455,14 +456,17 @@ static void read_file(const char *path, struct buf *b)
 
 static void start(void)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port) };
 	socklen_t len = sizeof at;
 	struct buf name = { 0 };
+	int one = 1;
 	FILE *f;
 
 	sv.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (sv.listener < 0 || bind(sv.listener, (struct sockaddr *)&at, len) != 0 ||
-	    listen(sv.listener, 1024) != 0 || getsockname(sv.listener, (struct sockaddr *)&at, &len) != 0)
+	if (sv.listener < 0 || setsockopt(sv.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+	    bind(sv.listener, (struct sockaddr *)&at, len) != 0 || listen(sv.listener, 1024) != 0 ||
+	    getsockname(sv.listener, (struct sockaddr *)&at, &len) != 0)
 		die("no port can be had");
 	sv.poll = mem_grow(sv.poll, 1, sizeof *sv.poll);
 	sv.start = now_ns();

@@ -49,7 +49,7 @@ struct question {
 /* A token's length: white space and then letters and digits, or other signs. */
 static size_t token(const char *s)
 {
-	size_t n = strspn(s, " \n");
+	size_t n = strspn(s, " \t\n\v\f\r");
 	size_t from = n;
 
 	while (s[n] && isalnum((unsigned char)s[n]))
