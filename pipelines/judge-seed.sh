@@ -1,11 +1,11 @@
 #!/bin/bash
-# judge-seed.sh [FILE]...
+# judge-seed.sh [-n NUMBER] [FILE]...
 #
 # Makes mr-sft's training file of demonstrations of judging: reads records
 # {"id","prompt","response","judgment"} (examples/judge-seed.jsonl where no
 # file is named) and writes {"id","prompt":[...],"completion":[...]}, the
-# prompt being what mr-judge would ask. TEMPLATE=FILE: with the template in
-# FILE, as mr-judge --template FILE.
+# prompt being what mr-judge would ask. NUMBER of them, the first ones; 0: all.
+# TEMPLATE=FILE: with the template in FILE, as mr-judge --template FILE.
 #
 #   pipelines/judge-seed.sh | mr-sft --epochs 2 --batch 4 --lr 1e-4 -o judge.gguf
 set -euo pipefail
@@ -20,6 +20,11 @@ if [ -n "${TEMPLATE:-}" ]; then
 else
 	template=$(mr-judge --print-template && echo .)
 fi
+number=0
+if [ "${1:-}" = -n ]; then
+	number=$2
+	shift 2
+fi
 [ $# -gt 0 ] || set -- "$root/examples/judge-seed.jsonl"
 
 # Cut at the placeholders before any value is put in, so that a response
@@ -31,4 +36,5 @@ jq -c --arg template "${template%.}" '
 	text("prompt") as $prompt | text("response") as $response | text("judgment") as $judgment
 	| ($template | split("{{prompt}}") | map(split("{{response}}") | join($response)) | join($prompt)) as $asked
 	| {id, prompt: [{role: "user", content: $asked}],
-	   completion: [{role: "assistant", content: $judgment}]}' "$@"
+	   completion: [{role: "assistant", content: $judgment}]}' "$@" |
+	awk -v number="$number" '!number || NR <= number'

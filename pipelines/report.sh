@@ -1,10 +1,11 @@
 #!/bin/bash
 # report.sh [--html] [FOLDER]...
 #
-# A report on iterations, from the files that iteration.sh left in each FOLDER
-# ("iteration"), in their order: responses, judgments, pairs, training, and
-# examples to read. In Markdown, or with --html one page that needs nothing
-# else. Where a folder has preferences.jsonl (mr-compare, against a baseline
+# A report on runs of meta-rewarding.mk ("run"), side by side: each model's
+# answers against the seed model's, and each iteration's responses, judgments,
+# pairs, training, and examples to read. A FOLDER may also be one iteration's.
+# In Markdown, or with --html one page that needs nothing else. What a run has
+# not made yet is left out. Where an iteration's folder has preferences.jsonl (mr-compare, against a baseline
 # that is the same for all), win rates are in it; where it has
 # other-judge.jsonl (the same responses scored by another judge), so is how
 # far the two agree. The tables of all iterations come first in Markdown; they
@@ -20,12 +21,28 @@ if [ "${1:-}" = --html ]; then
 	html=1
 	shift
 fi
-[ $# -gt 0 ] || set -- iteration
+[ $# -gt 0 ] || set -- run
+
+# A run stands for those of its iterations that are trained.
+runs=() folders=()
+for folder; do
+	folder=${folder%/}
+	if [ ! -e "$folder/manifest.json" ]; then
+		folders+=("$folder")
+		continue
+	fi
+	runs+=("$folder")
+	while read -r log; do
+		folders+=("${log%/*}")
+	done < <(find "$folder"/iter* -maxdepth 1 -name dpo-log.jsonl | sort -V)
+done
+set -- "${folders[@]}"
 for folder in "$@"; do
 	for file in chosen.jsonl pairs.jsonl dpo-log.jsonl; do
-		[ -e "$folder/$file" ] || { echo "report.sh: there is no $folder/$file; run iteration.sh first" >&2; exit 3; }
+		[ -e "$folder/$file" ] || { echo "report.sh: there is no $folder/$file; run the recipe first" >&2; exit 3; }
 	done
 done
+[ $# -gt 0 ] || { echo "report.sh: no iteration of ${runs[*]} is ready yet" >&2; exit 3; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -175,7 +192,7 @@ plot()
 		echo "set terminal svg size 480,320 dynamic font 'sans-serif,14' name '$1'"
 		echo "set xlabel '$3'; set ylabel '$4'; set key outside below; set border 3; set tics nomirror"
 		cat
-	} | LC_ALL=C gnuplot | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
+	} | LC_ALL=C gnuplot 2> >(sed '/^Warning: empty/d; /^$/d' >&2) | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
 		-e 's/rgb( *0, *0, *0)/currentColor/g; s/"black"/"currentColor"/g; s/"#000000"/"currentColor"/g' \
 		-e "s/'black'/'currentColor'/g" \
 		-e 's/<svg /<svg role="img" /'
@@ -186,7 +203,7 @@ plot()
 # program of jq makes "x y" of an iteration.
 curves()
 {
-	local program=$1 i n
+	local program=$1 i n name
 	n=$(jq -s length "$work/all")
 	for ((i = 0; i < n; i++)); do
 		echo "\$data$i << END"
@@ -195,7 +212,9 @@ curves()
 	done
 	echo -n 'plot '
 	for ((i = 0; i < n; i++)); do
-		echo -n "\$data$i using 1:2 with linespoints lc rgb 'black' dashtype $((i + 1)) pointtype $((i + 1)) pointsize 0.6 title 'iteration $((i + 1))', "
+		name="iteration $((i + 1))"
+		[ ${#runs[@]} -eq 0 ] || name=$(jq -rs --argjson i "$i" '.[$i].name | gsub("[^A-Za-z0-9./-]"; " ")' "$work/all")
+		echo -n "\$data$i using 1:2 with linespoints lc rgb 'black' dashtype $((i + 1)) pointtype $((i + 1)) pointsize 0.6 title '$name', "
 	done
 	echo
 }
@@ -218,6 +237,7 @@ plots()
 		plot scores 'Judge scores by iteration' score 'judgments, %'
 	curves '.log[] | "\(.step) \(.loss)"' | plot loss 'DPO loss' step loss
 	curves '.log[] | "\(.step) \(.["rewards/margins"])"' | plot margin 'DPO reward margin' step margin
+	[ ${#runs[@]} -eq 0 ] || return 0      # theirs have been drawn
 	if jq -es 'any(.[]; .winrate)' "$work/all" >"$work/any"; then
 		{ echo 'set xtics 1'; points 'select(.winrate).winrate | (1.96 * (.standard_error // 0)) as $e | "\($n) \(.win_rate) \(.win_rate - $e) \(.win_rate + $e)"'; } |
 			plot winrate 'Win rate against the baseline, 95 % interval' iteration '%'
@@ -268,14 +288,14 @@ tables()
 
 html_tables()
 {
-	tables | jq -r '"<section><h2>\(.title)</h2><div class=\"wide\"><table><thead><tr>"
+	jq -r '"<section><h2>\(.title)</h2><div class=\"wide\"><table><thead><tr>"
 		+ (.head | map(@html "<th>\(.)</th>") | join("")) + "</tr></thead><tbody>"
 		+ (.rows | map("<tr>" + (map(@html "<td>\(.)</td>") | join("")) + "</tr>") | join("")) + "</tbody></table></div></section>"'
 }
 
 markdown_tables()
 {
-	tables | jq -r 'def line: map(tostring | gsub("[\u0000-\u001f\u007f]"; " ") | gsub("\\|"; "\\|")) | "| " + join(" | ") + " |";
+	jq -r 'def line: map(tostring | gsub("[\u0000-\u001f\u007f]"; " ") | gsub("\\|"; "\\|")) | "| " + join(" | ") + " |";
 		"## \(.title)", "", (.head | line), "|" + (.head | map("---|") | add), (.rows[] | line), ""'
 }
 
@@ -315,15 +335,21 @@ page()
 	</style></head><body><h1>Meta-rewarding: iterations</h1>
 	END
 	echo '<div class="plots">'
+	run_plots
 	plots
 	echo '</div>'
-	html_tables
+	{ run_tables; tables; } | html_tables
+	html_answers
 	examples
 	echo '</body></html>'
 }
 
+# shellcheck source=pipelines/report-runs.sh
+. "$here/report-runs.sh"
+run_models >"$work/models"
+
 overview=
-[ $# -eq 1 ] || overview=1
+[ $# -eq 1 ] && [ ${#runs[@]} -eq 0 ] || overview=1
 for folder in "$@"; do
 	[ ! -e "$folder/preferences.jsonl" ] && [ ! -e "$folder/other-judge.jsonl" ] || overview=1
 done
@@ -340,7 +366,8 @@ fi
 if [ -n "$overview" ]; then
 	echo '# Meta-rewarding: iterations'
 	echo
-	markdown_tables
+	{ run_tables; tables; } | markdown_tables
+	markdown_answers
 fi
 for folder in "$@"; do
 	if [ $# -eq 1 ]; then echo '# One iteration'; else echo "# Iteration: $folder"; fi

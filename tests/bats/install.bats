@@ -13,7 +13,9 @@ load helper
 	done
 	[ -f dest/usr/share/man/man5/mr-records.5 ]
 	[ -f dest/usr/share/man/man7/meta-rewarding.7 ]
-	[ -x dest/usr/share/meta-rewarding/pipelines/iteration.sh ]
+	[ -x dest/usr/share/meta-rewarding/pipelines/spread.sh ]
+	[ -f dest/usr/share/meta-rewarding/pipelines/meta-rewarding.mk ]
+	[ -f dest/usr/share/meta-rewarding/pipelines/recipes/paper.conf ]
 	[ -f dest/usr/share/meta-rewarding/examples/prompts.jsonl ]
 	dest/usr/bin/mr-sample --version | grep -q '^mr-sample '
 
@@ -26,6 +28,8 @@ load helper
 	PATH=$PWD/dest/usr/bin:/usr/bin:/bin
 	dest/usr/share/meta-rewarding/pipelines/judge-seed.sh >seed.jsonl
 	[ "$(wc -l <seed.jsonl)" -eq "$(wc -l <"$repo/examples/judge-seed.jsonl")" ]
+	make -f dest/usr/share/meta-rewarding/pipelines/meta-rewarding.mk RUN=run CONF=tiny run/iter2/prompts.jsonl
+	[ "$(wc -l <run/iter2/prompts.jsonl)" -eq 5 ]
 }
 
 @test "every tool has a manual page, and all pages format without a warning" {

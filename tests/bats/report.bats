@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# pipelines/report.sh: the page, from folders as iteration.sh leaves them.
+# pipelines/report.sh: the page, from folders as the recipe leaves them.
 
 load helper
 
