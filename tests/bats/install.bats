@@ -29,7 +29,7 @@ load helper
 	dest/usr/share/meta-rewarding/pipelines/judge-seed.sh >seed.jsonl
 	[ "$(wc -l <seed.jsonl)" -eq "$(wc -l <"$repo/examples/judge-seed.jsonl")" ]
 	make -f dest/usr/share/meta-rewarding/pipelines/meta-rewarding.mk RUN=run CONF=tiny run/iter2/prompts.jsonl
-	[ "$(wc -l <run/iter2/prompts.jsonl)" -eq 5 ]
+	[ "$(wc -l <run/iter2/prompts.jsonl)" -eq 4 ]
 }
 
 @test "every tool has a manual page, and all pages format without a warning" {
