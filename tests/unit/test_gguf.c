@@ -516,7 +516,7 @@ static void a_copy_keeps_the_metadata(void)
 static void nothing_half_written_stays(void)
 {
 	static const struct gguf_out_tensor bad[] = {
-		{ "t", 1, { 33, 1, 1, 1 }, TENSOR_Q8_0 }, { "t", 1, { 256, 1, 1, 1 }, TENSOR_Q6_K },
+		{ "t", 1, { 33, 1, 1, 1 }, TENSOR_Q8_0 }, { "t", 1, { 96, 1, 1, 1 }, TENSOR_Q6_K },
 		{ "t", 1, { 0, 1, 1, 1 }, TENSOR_F32 }, { "", 1, { 1, 1, 1, 1 }, TENSOR_F32 },
 	};
 	char path[256];
