@@ -1,6 +1,8 @@
 #include <math.h>
+#include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "llm/common.h"
 
@@ -45,4 +47,14 @@ int choice_draw(const double *logprob, int n, double temperature, double u)
 			return i;
 	}
 	return best;
+}
+
+struct llm_completion choice_complete(const char *const *texts, const double *logprob, int n, double temperature,
+    double u)
+{
+	const int choice = choice_draw(logprob, n, temperature, u);
+	double *all = mem_zalloc((size_t)n, sizeof *all);
+	memcpy(all, logprob, (size_t)n * sizeof *all);
+	return (struct llm_completion){ .text = mem_strdup(texts[choice]), .tokens = -1, .finish = LLM_STOP,
+		.choice = choice, .logprobs = all };
 }

@@ -4,30 +4,33 @@
 
 #include "llm/llm.h"
 
-struct local;
-struct http;
-
-/* llm.h's functions, as open.c has them. */
+/* llm.h's functions, of one kind of model. */
 struct llm_door {
 	int (*submit)(struct llm *l, const struct llm_request *r, void *tag, struct err *err);
 	int (*waiting)(const struct llm *l);
 	int (*batch)(const struct llm *l);
 	int (*next)(struct llm *l, struct llm_answer **answer, struct err *err);
+	struct llm_usage (*usage)(const struct llm *l);
+	void (*close)(struct llm *l);
+	/* NULL where there is no such thing */
+	const char *(*model_path)(const struct llm *l);
 	const char *(*spent)(const struct llm *l);
 	void (*watch)(struct llm *l, int fd);
-	struct llm_usage (*usage)(const struct llm *l);
 	double (*latency)(const struct llm *l, double part);
-	const char *(*model_path)(const struct llm *l);
 	const char *(*endpoint)(const struct llm *l, int i);
-	void (*close)(struct llm *l);
 };
 
+/* What every kind begins with: struct local (local.h), struct http (http.c). */
 struct llm {
 	const struct llm_door *does;
-	/* one of these is there */
-	struct local *local;    /* a model in this process (local.h) */
-	struct http *http;      /* servers (http.h) */
+	struct llm_answer *done, *done_last;    /* those that llm_next has not given yet */
 };
+
+/* Puts an answer behind the others that wait; takes the first one, or NULL. */
+void llm_put_done(struct llm *l, struct llm_answer *a);
+struct llm_answer *llm_take_done(struct llm *l);
+
+void llm_completions_free(struct llm_completion *c, int n);
 
 /* Whether llm_interrupt() was called; it is forgotten then. */
 bool llm_interrupted(void);
@@ -43,5 +46,8 @@ void choice_normalise(double *x, int n);
 /* One of n, by their normalised log-probabilities at a temperature; u is
  * uniform in [0, 1). The likeliest at 0. */
 int choice_draw(const double *logprob, int n, double temperature, double u);
+/* The completion that is the text so drawn. Its tokens are not counted. */
+struct llm_completion choice_complete(const char *const *texts, const double *logprob, int n, double temperature,
+    double u);
 
 #endif

@@ -47,50 +47,28 @@ struct call {
 };
 
 struct http {
+	struct llm llm;                 /* first, so that an llm is an http */
 	struct transfer *transfer;
 	char *model, *key;
 	unsigned without;               /* what these servers do not take */
 	bool answered;                  /* one of them has answered as it should */
-	struct answers {
-		struct llm_answer *answer;
-		struct answers *next;
-	} *done, **done_end;
 	struct llm_usage usage;
 	uint64_t budget_tokens, tokens; /* counted or estimated */
 	struct histogram latency;
 	struct err fatal;
 };
 
-struct http *http_open(const struct llm_options *o, struct err *err)
+static struct http *http_of(const struct llm *l)
 {
-	struct http *h;
-	if (!o->model || !*o->model) {
-		err_set(err, "the model has no name; say which one the server shall use");
-		return NULL;
-	}
-	h = mem_zalloc(1, sizeof *h);
-	h->done_end = &h->done;
-	h->model = mem_strdup(o->model);
-	h->key = o->servers.key ? mem_strdup(o->servers.key) : NULL;
-	h->budget_tokens = o->servers.budget_tokens;
-	h->transfer = transfer_open(o, err);
-	if (!h->transfer) {
-		http_close(h);
-		return NULL;
-	}
-	return h;
+	return (struct http *)l;
 }
 
 static void ask_free(struct ask *a)
 {
 	for (int i = 0; i < a->choices.n; i++)
 		free(a->choice_texts[i]);
-	for (int i = 0; a->completions && i < a->n; i++) {
-		free(a->completions[i].text);
-		free(a->completions[i].logprobs);
-	}
+	llm_completions_free(a->completions, a->n);
 	free(a->choice_texts);
-	free(a->completions);
 	free(a->messages);
 	free(a->prefix);
 	free(a->id);
@@ -114,18 +92,12 @@ static void drop(struct post *p)
 	call_free(c);
 }
 
-void http_close(struct http *h)
+static void http_close(struct llm *l)
 {
-	if (!h)
-		return;
+	struct http *h = http_of(l);
 	if (h->transfer)
 		transfer_drop(h->transfer, drop);
 	transfer_close(h->transfer);
-	for (struct answers *next; h->done; h->done = next) {
-		next = h->done->next;
-		llm_answer_free(h->done->answer);
-		free(h->done);
-	}
 	if (h->key)
 		memset(h->key, 0, strlen(h->key));
 	free(h->key);
@@ -195,8 +167,9 @@ static void copy_choices(struct ask *a, const struct llm_request *r)
 	a->choices = (struct choices){ (const char *const *)a->choice_texts, r->nchoices, a->prefix };
 }
 
-int http_submit(struct http *h, const struct llm_request *r, void *tag, struct err *err)
+static int http_submit(struct llm *l, const struct llm_request *r, void *tag, struct err *err)
 {
+	struct http *h = http_of(l);
 	struct buf messages = { 0 };
 	if (r->prefix && r->nchoices <= 0)
 		return err_set(err, "a server cannot continue a text that was begun");
@@ -225,7 +198,6 @@ int http_submit(struct http *h, const struct llm_request *r, void *tag, struct e
 static void end_ask(struct http *h, struct ask *a)
 {
 	struct llm_answer *answer = mem_zalloc(1, sizeof *answer);
-	struct answers *last = mem_zalloc(1, sizeof *last);
 	answer->tag = a->tag;
 	answer->err = a->err;
 	a->err = NULL;
@@ -235,9 +207,7 @@ static void end_ask(struct http *h, struct ask *a)
 		a->completions = NULL;
 	}
 	ask_free(a);
-	last->answer = answer;
-	*h->done_end = last;
-	h->done_end = &last->next;
+	llm_put_done(&h->llm, answer);
 }
 
 static void end_call(struct http *h, struct call *c)
@@ -299,7 +269,6 @@ static void take_texts(struct call *c, struct wire_answer *w)
 static bool take_probabilities(struct call *c, const struct wire_answer *w)
 {
 	const struct ask *a = c->ask;
-	const size_t size = (size_t)a->choices.n * sizeof(double);
 	double *logprob = mem_zalloc((size_t)a->choices.n, sizeof *logprob);
 	if (!w->choices[0].logprobs || !choices_logprobs(&a->choices, w->choices[0].logprobs, logprob)) {
 		free(logprob);
@@ -307,13 +276,9 @@ static bool take_probabilities(struct call *c, const struct wire_answer *w)
 	}
 	choice_normalise(logprob, a->choices.n);
 	for (int i = c->first; i < c->first + c->n; i++) {
-		struct llm_completion *out = &a->completions[i];
 		const struct rng rng = rng_stream(a->seed, a->id, a->stage, a->first + (uint64_t)i);
-		out->choice = choice_draw(logprob, a->choices.n, a->params.temperature, rng_uniform(&rng, 0));
-		out->text = mem_strdup(a->choices.texts[out->choice]);
-		out->tokens = -1;
-		out->logprobs = mem_zalloc((size_t)a->choices.n, sizeof *out->logprobs);
-		memcpy(out->logprobs, logprob, size);
+		a->completions[i] = choice_complete(a->choices.texts, logprob, a->choices.n, a->params.temperature,
+		    rng_uniform(&rng, 0));
 	}
 	free(logprob);
 	return true;
@@ -426,20 +391,15 @@ static void take_post(struct http *h, struct call *c)
 	}
 }
 
-int http_next(struct http *h, struct llm_answer **answer, struct err *err)
+static int http_next(struct llm *l, struct llm_answer **answer, struct err *err)
 {
+	struct http *h = http_of(l);
 	for (;;) {
-		struct answers *first = h->done;
 		struct post *p;
 		if (*h->fatal.msg)
 			return err_set(err, "%s", h->fatal.msg);
-		if (first) {
-			*answer = first->answer;
-			if (!(h->done = first->next))
-				h->done_end = &h->done;
-			free(first);
+		if ((*answer = llm_take_done(l)))
 			return 1;
-		}
 		const int got = transfer_next(h->transfer, &p, err);
 		if (got <= 0)
 			return got;
@@ -447,42 +407,70 @@ int http_next(struct http *h, struct llm_answer **answer, struct err *err)
 	}
 }
 
-int http_waiting(const struct http *h)
+static int http_waiting(const struct llm *l)
 {
-	return transfer_waiting(h->transfer);
+	return transfer_waiting(http_of(l)->transfer);
 }
 
-int http_jobs(const struct http *h)
+static int http_jobs(const struct llm *l)
 {
-	return transfer_jobs(h->transfer);
+	return transfer_jobs(http_of(l)->transfer);
 }
 
-const char *http_spent(const struct http *h)
+static const char *http_spent(const struct llm *l)
 {
+	const struct http *h = http_of(l);
 	if (!transfer_stopped(h->transfer))
 		return NULL;
 	return h->budget_tokens > 0 && h->tokens >= h->budget_tokens ? "tokens" : "requests";
 }
 
-void http_watch(struct http *h, int fd)
+static void http_watch(struct llm *l, int fd)
 {
-	transfer_watch(h->transfer, fd);
+	transfer_watch(http_of(l)->transfer, fd);
 }
 
-struct llm_usage http_usage(const struct http *h)
+static struct llm_usage http_usage(const struct llm *l)
 {
+	const struct http *h = http_of(l);
 	struct llm_usage u = h->usage;
 	u.requests = transfer_requests(h->transfer);
 	u.retries = transfer_retries(h->transfer);
 	return u;
 }
 
-double http_latency(const struct http *h, double part)
+static double http_latency(const struct llm *l, double part)
 {
-	return histogram_quantile(&h->latency, part);
+	return histogram_quantile(&http_of(l)->latency, part);
 }
 
-const char *http_endpoint(const struct http *h, int i)
+static const char *http_endpoint(const struct llm *l, int i)
 {
-	return transfer_endpoint(h->transfer, i);
+	return transfer_endpoint(http_of(l)->transfer, i);
+}
+
+static const struct llm_door door = {
+	.submit = http_submit, .waiting = http_waiting, .batch = http_jobs, .next = http_next,
+	.usage = http_usage, .close = http_close, .spent = http_spent, .watch = http_watch,
+	.latency = http_latency, .endpoint = http_endpoint,
+};
+
+struct llm *http_open(const struct llm_options *o, struct err *err)
+{
+	struct http *h;
+	if (!o->model || !*o->model) {
+		err_set(err, "the model has no name; say which one the server shall use");
+		return NULL;
+	}
+	h = mem_zalloc(1, sizeof *h);
+	h->llm.does = &door;
+	h->model = mem_strdup(o->model);
+	h->key = o->servers.key ? mem_strdup(o->servers.key) : NULL;
+	h->budget_tokens = o->servers.budget_tokens;
+	h->transfer = transfer_open(o, err);
+	if (!h->transfer) {
+		http_close(&h->llm);
+		return NULL;
+	}
+	return &h->llm;
 }

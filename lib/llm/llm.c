@@ -1,4 +1,6 @@
-/* The door: what a request must be, interrupts, answers. */
+/* The door: what a request must be, interrupts, answers. It knows none of the
+ * kinds of models (open.c does), so that a program that opens none is linked
+ * with none. */
 #include "llm/llm.h"
 
 #include <errno.h>
@@ -99,12 +101,13 @@ int llm_next(struct llm *l, struct llm_answer **answer, struct err *err)
 
 const char *llm_spent(const struct llm *l)
 {
-	return l->does->spent(l);
+	return l->does->spent ? l->does->spent(l) : NULL;
 }
 
 void llm_watch(struct llm *l, int fd)
 {
-	l->does->watch(l, fd);
+	if (l->does->watch)
+		l->does->watch(l, fd);
 }
 
 struct llm_usage llm_usage(const struct llm *l)
@@ -114,34 +117,60 @@ struct llm_usage llm_usage(const struct llm *l)
 
 double llm_latency(const struct llm *l, double part)
 {
-	return l->does->latency(l, part);
+	return l->does->latency ? l->does->latency(l, part) : 0;
 }
 
 const char *llm_model_path(const struct llm *l)
 {
-	return l->does->model_path(l);
+	return l->does->model_path ? l->does->model_path(l) : NULL;
 }
 
 const char *llm_endpoint(const struct llm *l, int i)
 {
-	return l->does->endpoint(l, i);
+	return l->does->endpoint ? l->does->endpoint(l, i) : NULL;
 }
 
 void llm_close(struct llm *l)
 {
-	if (l)
-		l->does->close(l);
+	struct llm_answer *a;
+	if (!l)
+		return;
+	while ((a = llm_take_done(l)))
+		llm_answer_free(a);
+	l->does->close(l);
+}
+
+void llm_put_done(struct llm *l, struct llm_answer *a)
+{
+	if (l->done)
+		l->done_last->next = a;
+	else
+		l->done = a;
+	l->done_last = a;
+}
+
+struct llm_answer *llm_take_done(struct llm *l)
+{
+	struct llm_answer *a = l->done;
+	if (a)
+		l->done = a->next;
+	return a;
+}
+
+void llm_completions_free(struct llm_completion *c, int n)
+{
+	for (int i = 0; c && i < n; i++) {
+		free(c[i].text);
+		free(c[i].logprobs);
+	}
+	free(c);
 }
 
 void llm_answer_free(struct llm_answer *a)
 {
 	if (!a)
 		return;
-	for (int i = 0; i < a->n; i++) {
-		free(a->completions[i].text);
-		free(a->completions[i].logprobs);
-	}
-	free(a->completions);
+	llm_completions_free(a->completions, a->n);
 	free(a->err);
 	free(a);
 }

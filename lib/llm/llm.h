@@ -57,6 +57,7 @@ struct llm_answer {
 	struct llm_completion *completions;
 	int n;
 	struct err *err;        /* NULL, or why the request failed (then n = 0) */
+	struct llm_answer *next;        /* private */
 };
 
 /* Servers, all of them with the same model. 0 is a default, but for retries. */

@@ -5,7 +5,6 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "llm/common.h"
 
 enum {
 	DEFAULT_BATCH = 32,
@@ -24,50 +23,18 @@ static int make_slots(struct local *l, struct err *err)
 	return l->logits ? 0 : err_set(err, "not enough memory for a batch of %d", l->batch);
 }
 
-struct local *local_open(const struct llm_options *o, struct err *err)
-{
-	struct local *l = mem_zalloc(1, sizeof *l);
-	l->done_end = &l->done;
-	l->keep_prefixes = true;
-	l->tick = o->tick;
-	l->tick_arg = o->tick_arg;
-	l->batch = o->batch > 0 ? o->batch : DEFAULT_BATCH;
-	if (l->batch > ENGINE_MAX_ROWS)
-		l->batch = ENGINE_MAX_ROWS;
-	if (!(l->model = model_open(o->model, o->chat_template, err)))
-		goto fail;
-	if (!l->model->chat) {
-		err_set(err, "the file has no chat template; name one with --chat-template");
-		goto fail;
-	}
-	l->end_of_turn = chat_end_of_turn(l->model->chat);
-	l->eos = tokenizer_eos(l->model->tokenizer);
-	l->pool = pool_new(o->threads);
-	l->engine = engine_new(l->model, l->pool, &(struct engine_options){ o->kv_bytes, o->exact }, err);
-	if (!l->engine || make_slots(l, err) != 0)
-		goto fail;
-	return l;
-fail:
-	local_close(l);
-	return NULL;
-}
-
 static void request_free(struct local *l, struct request *r)
 {
 	for (int i = 0; i < r->nchoices; i++) {
 		free(r->choice_text[i]);
 		ids_free(&r->choice[i]);
 	}
-	for (int i = 0; r->completions && i < r->n; i++) {
-		free(r->completions[i].text);
-		free(r->completions[i].logprobs);
-	}
+	llm_completions_free(r->completions, r->n);
 	if (r->seq >= 0)
 		engine_seq_free(l->engine, r->seq);
 	free(r->choice_text);
 	free(r->choice);
 	free(r->score);
-	free(r->completions);
 	free(r->logits);
 	free(r->id);
 	free(r->stage);
@@ -75,10 +42,9 @@ static void request_free(struct local *l, struct request *r)
 	free(r);
 }
 
-void local_close(struct local *l)
+static void local_close(struct llm *llm)
 {
-	if (!l)
-		return;
+	struct local *l = local_of(llm);
 	/* A request that has left the queue is held by its branches; the last
 	 * of them releases it. */
 	for (int i = 0; l->slots && i < l->batch; i++) {
@@ -91,11 +57,6 @@ void local_close(struct local *l)
 	for (struct request *next; l->head; l->head = next) {
 		next = l->head->next;
 		request_free(l, l->head);
-	}
-	for (struct answers *next; l->done; l->done = next) {
-		next = l->done->next;
-		llm_answer_free(l->done->answer);
-		free(l->done);
 	}
 	while (prefix_drop(l))
 		;
@@ -172,8 +133,9 @@ static struct request *request_new(const struct local *l, const struct llm_reque
 	return NULL;
 }
 
-int local_submit(struct local *l, const struct llm_request *q, void *tag, struct err *err)
+static int local_submit(struct llm *llm, const struct llm_request *q, void *tag, struct err *err)
 {
+	struct local *l = local_of(llm);
 	struct request *r = request_new(l, q, tag, err);
 	if (!r)
 		return -1;
@@ -191,17 +153,17 @@ int local_submit(struct local *l, const struct llm_request *q, void *tag, struct
 	return 0;
 }
 
-int local_waiting(const struct local *l)
+static int local_waiting(const struct llm *l)
 {
 	int n = 0;
-	for (const struct request *r = l->head; r; r = r->next)
+	for (const struct request *r = local_of(l)->head; r; r = r->next)
 		n += r->nchoices ? 1 : r->branches - r->started;
 	return n;
 }
 
-int local_batch(const struct local *l)
+static int local_batch(const struct llm *l)
 {
-	return l->batch;
+	return local_of(l)->batch;
 }
 
 void local_completion(const struct local *l, struct llm_completion *c, const struct ids *out,
@@ -222,12 +184,9 @@ static void make_choices(struct local *l, struct request *r)
 	for (int j = 0; j < r->n; j++) {
 		struct llm_completion *c = &r->completions[j];
 		const struct rng rng = rng_stream(r->seed, r->id, r->stage, r->first + (uint64_t)j);
-		c->choice = choice_draw(r->score, r->nchoices, r->params.temperature, rng_uniform(&rng, 0));
-		c->text = mem_strdup(r->choice_text[c->choice]);
+		*c = choice_complete((const char *const *)r->choice_text, r->score, r->nchoices, r->params.temperature,
+		    rng_uniform(&rng, 0));
 		c->tokens = (int)r->choice[c->choice].n;
-		c->finish = LLM_STOP;
-		c->logprobs = mem_zalloc((size_t)r->nchoices, sizeof *c->logprobs);
-		memcpy(c->logprobs, r->score, (size_t)r->nchoices * sizeof *c->logprobs);
 		l->usage.tokens_out += r->choice[c->choice].n;
 	}
 }
@@ -242,27 +201,19 @@ void local_answer(struct local *l, struct request *r)
 	a->n = r->n;
 	r->completions = NULL;
 	request_free(l, r);
-	struct answers *last = mem_zalloc(1, sizeof *last);
-	last->answer = a;
-	*l->done_end = last;
-	l->done_end = &last->next;
+	llm_put_done(&l->llm, a);
 }
 
-int local_next(struct local *l, struct llm_answer **answer, struct err *err)
+static int local_next(struct llm *llm, struct llm_answer **answer, struct err *err)
 {
+	struct local *l = local_of(llm);
 	for (;;) {
 		if (llm_interrupted())
 			return 0;
-		if (!l->done)
+		if (!llm->done)
 			local_schedule(l);
-		if (l->done) {
-			struct answers *first = l->done;
-			*answer = first->answer;
-			if (!(l->done = first->next))
-				l->done_end = &l->done;
-			free(first);
+		if ((*answer = llm_take_done(llm)))
 			return 1;
-		}
 		if (!l->head && l->nrunning == 0)
 			return 0;
 		if (local_step(l, err) != 0)
@@ -272,14 +223,47 @@ int local_next(struct local *l, struct llm_answer **answer, struct err *err)
 	}
 }
 
-struct llm_usage local_usage(const struct local *l)
+static struct llm_usage local_usage(const struct llm *l)
 {
-	return l->usage;
+	return local_of(l)->usage;
 }
 
-const char *local_model_path(const struct local *l)
+static const char *local_model_path(const struct llm *l)
 {
-	return l->model->path;
+	return local_of(l)->model->path;
+}
+
+static const struct llm_door door = {
+	.submit = local_submit, .waiting = local_waiting, .batch = local_batch, .next = local_next,
+	.usage = local_usage, .close = local_close, .model_path = local_model_path,
+};
+
+struct llm *local_open(const struct llm_options *o, struct err *err)
+{
+	struct local *l = mem_zalloc(1, sizeof *l);
+	l->llm.does = &door;
+	l->keep_prefixes = true;
+	l->tick = o->tick;
+	l->tick_arg = o->tick_arg;
+	l->batch = o->batch > 0 ? o->batch : DEFAULT_BATCH;
+	if (l->batch > ENGINE_MAX_ROWS)
+		l->batch = ENGINE_MAX_ROWS;
+	if (!(l->model = model_open(o->model, o->chat_template, err)))
+		goto fail;
+	if (!l->model->chat) {
+		err_set(err, "the file has no chat template; name one with --chat-template");
+		goto fail;
+	}
+	l->end_of_turn = chat_end_of_turn(l->model->chat);
+	l->eos = tokenizer_eos(l->model->tokenizer);
+	l->pool = pool_new(o->threads);
+	l->engine = engine_new(l->model, l->pool, &(struct engine_options){ o->kv_bytes, o->exact }, err);
+	if (!l->engine || make_slots(l, err) != 0)
+		goto fail;
+	return &l->llm;
+fail:
+	local_close(&l->llm);
+	return NULL;
 }
 
 void local_keep_prefixes(struct local *l, bool keep)

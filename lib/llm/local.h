@@ -7,7 +7,7 @@
 
 #include "base/pool.h"
 #include "base/rng.h"
-#include "llm/llm.h"
+#include "llm/common.h"
 #include "model/engine.h"
 #include "model/model.h"
 #include "model/sampler.h"
@@ -55,6 +55,7 @@ struct prefix {
 enum { MAX_PREFIXES = 64 };
 
 struct local {
+	struct llm llm;                 /* first, so that an llm is a local */
 	struct model *model;
 	struct pool *pool;
 	struct engine *engine;
@@ -70,25 +71,18 @@ struct local {
 	int nprefixes;
 	uint64_t clock;
 	bool keep_prefixes;
-	struct answers {
-		struct llm_answer *answer;
-		struct answers *next;
-	} *done, **done_end;
 	struct llm_usage usage;
 	void (*tick)(void *arg);
 	void *tick_arg;
 };
 
-/* What llm.h says of its functions; the requests are those that llm_submit
- * has checked. */
-struct local *local_open(const struct llm_options *o, struct err *err);
-int local_submit(struct local *l, const struct llm_request *r, void *tag, struct err *err);
-int local_waiting(const struct local *l);
-int local_batch(const struct local *l);
-int local_next(struct local *l, struct llm_answer **answer, struct err *err);
-struct llm_usage local_usage(const struct local *l);
-const char *local_model_path(const struct local *l);
-void local_close(struct local *l);
+static inline struct local *local_of(const struct llm *l)
+{
+	return (struct local *)l;
+}
+
+/* As llm_open, where there are no servers. */
+struct llm *local_open(const struct llm_options *o, struct err *err);
 
 /* For the tests: whether prompts are kept for later requests. The answers
  * are the same. */

@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 
 #include "bench.h"
-#include "llm/common.h"
 #include "llm/local.h"
 #include "method/template.h"
 
@@ -228,8 +227,8 @@ static double workload(bool shared, struct err *err)
 	double sampling, judging = -1;
 	if (!l)
 		return -1;
-	l->local->end_of_turn = l->local->eos = -1;
-	local_keep_prefixes(l->local, shared);
+	local_of(l)->end_of_turn = local_of(l)->eos = -1;
+	local_keep_prefixes(local_of(l), shared);
 	for (int i = 0; i < PROMPTS; i++)
 		texts[i] = mem_strdup(prompts[i]);
 	sampling = ask(l, texts, PROMPTS, SAMPLES, SAMPLE_TOKENS, shared, responses, err);
@@ -263,8 +262,8 @@ static double judging_vs_parts(struct err *err)
 	double all = -1, prompt = -1, decoding = -1;
 	if (!l)
 		return -1;
-	l->local->end_of_turn = l->local->eos = -1;
-	local_keep_prefixes(l->local, false);
+	local_of(l)->end_of_turn = local_of(l)->eos = -1;
+	local_keep_prefixes(local_of(l), false);
 	if (ask(l, (char *[]){ (char *)prompts[3] }, 1, 1, JUDGED_TOKENS, true, &response, err) < 0)
 		goto done;
 	template_render(template_judge, (struct template_value[]){ { "prompt", prompts[3] },
@@ -272,7 +271,7 @@ static double judging_vs_parts(struct err *err)
 	all = ask(l, &text.data, 1, JUDGMENTS, JUDGMENT_TOKENS, true, &answer[0], err);
 	prompt = all < 0 ? -1 : ask(l, &text.data, 1, 1, 1, true, &answer[1], err);
 	/* the prompt is in the cache: what is left is decoding */
-	local_keep_prefixes(l->local, true);
+	local_keep_prefixes(local_of(l), true);
 	if (prompt < 0 || ask(l, &text.data, 1, 1, 1, true, &answer[2], err) < 0)
 		goto done;
 	free(answer[2]);

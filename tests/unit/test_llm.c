@@ -4,7 +4,6 @@
  */
 #include "base/utf8.h"
 #include "llm/llm.h"
-#include "llm/common.h"
 #include "llm/local.h"
 #include "model/ops.h"
 #include "test.h"
@@ -128,7 +127,7 @@ static void answers_do_not_depend_on_batch_threads_cache_or_order(void)
 		{ 16, 1, 1, 14, false }, { 3, 1, 11, 30, true },
 	};
 	struct llm *l = open_llm(1, 1, 0);
-	local_keep_prefixes(l->local, false);
+	local_keep_prefixes(local_of(l), false);
 	char *wanted = run_all(l, 0);
 	/* and once more, in the same process */
 	char *again = run_all(l, 0);
@@ -137,13 +136,13 @@ static void answers_do_not_depend_on_batch_threads_cache_or_order(void)
 	llm_close(l);
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
 		l = open_llm(ways[i].batch, ways[i].threads, (size_t)ways[i].kv_blocks * BLOCK);
-		local_keep_prefixes(l->local, ways[i].keep);
+		local_keep_prefixes(local_of(l), ways[i].keep);
 		char *got = run_all(l, ways[i].order);
 		CHECK(strcmp(got, wanted) == 0);
 		free(got);
 		/* all that is still held is what is kept for later */
-		local_keep_prefixes(l->local, false);
-		CHECK(engine_blocks_free(l->local->engine) == engine_blocks_total(l->local->engine));
+		local_keep_prefixes(local_of(l), false);
+		CHECK(engine_blocks_free(local_of(l)->engine) == engine_blocks_total(local_of(l)->engine));
 		llm_close(l);
 	}
 	free(wanted);
@@ -169,10 +168,10 @@ static void the_cache_is_used(void)
 	struct err err;
 	llm_answer_free(ask(l, &r));
 	struct ids other = { 0 };
-	chat_render(l->local->model->chat, &messages[1], 1, true, &other, &err);
-	const int seq = prefix_take(l->local, &other), shared = engine_seq_length(l->local->engine, seq);
+	chat_render(local_of(l)->model->chat, &messages[1], 1, true, &other, &err);
+	const int seq = prefix_take(local_of(l), &other), shared = engine_seq_length(local_of(l)->engine, seq);
 	CHECK(shared > 60 && shared < (int)other.n);
-	engine_seq_free(l->local->engine, seq);
+	engine_seq_free(local_of(l)->engine, seq);
 	ids_free(&other);
 	llm_close(l);
 }
@@ -182,21 +181,21 @@ static void the_cache_is_used(void)
 static void prompt_ids(const struct llm *l, const struct llm_request *r, struct ids *out)
 {
 	struct err err;
-	CHECK(chat_render(l->local->model->chat, r->messages, r->nmessages, true, out, &err) == 0);
+	CHECK(chat_render(local_of(l)->model->chat, r->messages, r->nmessages, true, out, &err) == 0);
 	if (r->prefix)
-		tokenizer_encode(l->local->model->tokenizer, r->prefix, strlen(r->prefix), false, out);
+		tokenizer_encode(local_of(l)->model->tokenizer, r->prefix, strlen(r->prefix), false, out);
 }
 
 static float *logits_after(struct llm *l, const struct ids *ids)
 {
 	float *logits = mem_zalloc(TINY_VOCAB, sizeof *logits);
 	struct err err;
-	const int seq = engine_seq_new(l->local->engine);
+	const int seq = engine_seq_new(local_of(l)->engine);
 	for (size_t i = 0; i < ids->n; i++) {
 		const struct engine_row row = { seq, ids->v[i], i + 1 == ids->n };
-		CHECK(engine_step(l->local->engine, &row, 1, logits, &err) == 0);
+		CHECK(engine_step(local_of(l)->engine, &row, 1, logits, &err) == 0);
 	}
-	engine_seq_free(l->local->engine, seq);
+	engine_seq_free(local_of(l)->engine, seq);
 	return logits;
 }
 
@@ -220,7 +219,7 @@ static void continue_alone(struct llm *l, const struct llm_request *r, int j, st
 		ids_add(&ids, t);
 		ids_add(&out, t);
 	}
-	local_completion(l->local, c, &out, c->finish);
+	local_completion(local_of(l), c, &out, c->finish);
 	ids_free(&ids);
 	ids_free(&out);
 	sampler_scratch_free(scratch);
@@ -260,7 +259,7 @@ static double score_alone(struct llm *l, const struct llm_request *r, const char
 	struct ids ids = { 0 }, tokens = { 0 };
 	double sum = 0;
 	prompt_ids(l, r, &ids);
-	tokenizer_encode(l->local->model->tokenizer, choice, strlen(choice), false, &tokens);
+	tokenizer_encode(local_of(l)->model->tokenizer, choice, strlen(choice), false, &tokens);
 	for (size_t i = 0; i < tokens.n; i++) {
 		float *logits = logits_after(l, &ids);
 		sum += logits[tokens.v[i]] - op_logsumexp(logits, TINY_VOCAB);
@@ -350,14 +349,14 @@ static void texts_are_utf8_without_nul(void)
 	llm_answer_free(a);
 	/* single bytes: of a character, and U+0000 */
 	struct ids ids = { 0 };
-	tokenizer_encode(l->local->model->tokenizer, "a\0b\xc3\xa9", 5, false, &ids);
+	tokenizer_encode(local_of(l)->model->tokenizer, "a\0b\xc3\xa9", 5, false, &ids);
 	struct llm_completion c;
 	CHECK(ids.n == 5);
-	local_completion(l->local, &c, &ids, LLM_STOP);
+	local_completion(local_of(l), &c, &ids, LLM_STOP);
 	CHECK_STR(c.text, "a\xef\xbf\xbd" "b\xc3\xa9");
 	free(c.text);
 	ids.n = 4;
-	local_completion(l->local, &c, &ids, LLM_STOP);
+	local_completion(local_of(l), &c, &ids, LLM_STOP);
 	CHECK_STR(c.text, "a\xef\xbf\xbd" "b\xef\xbf\xbd");
 	free(c.text);
 	ids_free(&ids);
