@@ -24,6 +24,25 @@ static int clamp_int(float v, int low, int high)
 	return v > (float)high ? high : (int)v;
 }
 
+/* The first value that is farthest from 0. */
+static float extreme_of(const float *x, int n)
+{
+	float extreme = 0;
+
+	for (int i = 0; i < n; i++)
+		extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
+	return extreme;
+}
+
+/* Widens [*min, *max] to hold them all. */
+static void range_of(const float *x, int n, float *min, float *max)
+{
+	for (int i = 0; i < n; i++) {
+		*min = fminf(*min, x[i]);
+		*max = fmaxf(*max, x[i]);
+	}
+}
+
 /* The formats of 32 choose scale and rounding as ggml's reference
  * quantiser does, so that a file written here is the file written there. */
 
@@ -41,14 +60,7 @@ static void write_q8_0(const float *x, uint8_t *b)
 
 static void write_q4_0(const float *x, uint8_t *b)
 {
-	float amax = 0, extreme = 0;
-
-	for (int j = 0; j < 32; j++)
-		if (fabsf(x[j]) > amax) {
-			amax = fabsf(x[j]);
-			extreme = x[j];
-		}
-	float d = extreme / -8, inverse = d != 0 ? 1 / d : 0;
+	float d = extreme_of(x, 32) / -8, inverse = d != 0 ? 1 / d : 0;
 	store16(b, f32_to_f16(d));
 	for (int j = 0; j < 16; j++) {
 		int low = clamp_int(x[j] * inverse + 8.5f, 0, 15);
@@ -61,10 +73,7 @@ static void write_q4_1(const float *x, uint8_t *b)
 {
 	float min = x[0], max = x[0];
 
-	for (int j = 1; j < 32; j++) {
-		min = fminf(min, x[j]);
-		max = fmaxf(max, x[j]);
-	}
+	range_of(x, 32, &min, &max);
 	float d = (max - min) / 15, inverse = d != 0 ? 1 / d : 0;
 	store16(b, f32_to_f16(d));
 	store16(b + 2, f32_to_f16(min));
@@ -77,15 +86,9 @@ static void write_q4_1(const float *x, uint8_t *b)
 
 static void write_q5_0(const float *x, uint8_t *b)
 {
-	float amax = 0, extreme = 0;
+	float d = extreme_of(x, 32) / -16, inverse = d != 0 ? 1 / d : 0;
 	uint32_t high = 0;
 
-	for (int j = 0; j < 32; j++)
-		if (fabsf(x[j]) > amax) {
-			amax = fabsf(x[j]);
-			extreme = x[j];
-		}
-	float d = extreme / -16, inverse = d != 0 ? 1 / d : 0;
 	store16(b, f32_to_f16(d));
 	memset(b + 6, 0, 16);
 	for (int j = 0; j < 32; j++) {
@@ -101,10 +104,7 @@ static void write_q5_1(const float *x, uint8_t *b)
 	float min = x[0], max = x[0];
 	uint32_t high = 0;
 
-	for (int j = 1; j < 32; j++) {
-		min = fminf(min, x[j]);
-		max = fmaxf(max, x[j]);
-	}
+	range_of(x, 32, &min, &max);
 	float d = (max - min) / 31, inverse = d != 0 ? 1 / d : 0;
 	store16(b, f32_to_f16(d));
 	store16(b + 2, f32_to_f16(min));
@@ -172,15 +172,11 @@ static void least_squares(struct grid *g, const float *x, int n, const int *q)
 static struct grid best_grid(const float *x, int n, int zero, int top)
 {
 	struct grid best = { 0, 0, zero, top };
-	float min = 0, max = x[0], extreme = 0;
+	float min = 0, max = x[0], extreme = extreme_of(x, n);
 	double least = INFINITY;
 	int q[SUB];
 
-	for (int i = 0; i < n; i++) {
-		min = fminf(min, x[i]);
-		max = fmaxf(max, x[i]);
-		extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
-	}
+	range_of(x, n, &min, &max);
 	for (int i = 0; i < STARTS; i++) {
 		float part = 1 - 0.04f * (float)i;
 		struct grid g = { zero ? extreme * part / (float)-zero : (max - min) * part / (float)top,
