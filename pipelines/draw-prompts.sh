@@ -21,7 +21,6 @@ while [[ ${1:-} =~ ^[a-z0-9-]+=[0-9]+$ ]]; do
 done
 [[ $seed =~ ^(none|[0-9]+)$ && ${#shares[@]} -gt 0 && $# -gt 0 ]] || { sed -n '2s/^# /usage: /p' "$0" >&2; exit 1; }
 
-
 # Two lines of each: the text it is known by, and the record, still open at its
 # end. A record that has an id stays as it is.
 records()

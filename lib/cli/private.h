@@ -34,6 +34,7 @@ struct cli_private {
  * file, cuts a torn last line off where standard output appends to it. */
 void cli_resume(struct cli *c);
 void cli_option_table(struct cli *c);
+void cli_add_option(struct opt **at, struct opt o);       /* at is moved behind it */
 void cli_apply_options(struct cli *c);
 void cli_show_progress(struct cli *c);
 

@@ -12,38 +12,33 @@
 
 enum { LONGEST_KEY = 4096 };
 
-static void add(struct opt **at, struct opt o)
-{
-	*(*at)++ = o;
-}
-
 void cli_server_options(struct cli *c, struct opt **at)
 {
 	struct llm_servers *s = &c->llm.servers;
 
-	s->jobs = 16;
-	s->timeout = 600;
-	s->connect_timeout = 10;
+	s->jobs = LLM_JOBS;
+	s->timeout = LLM_TIMEOUT;
+	s->connect_timeout = LLM_CONNECT_TIMEOUT;
 	s->retries = 10;
-	add(at, (struct opt){ OPT_GROUP, .help = "Servers" });
-	add(at, (struct opt){ OPT_STRINGS, "endpoint", .value = &c->priv->endpoints, .arg = "URL",
+	cli_add_option(at, (struct opt){ OPT_GROUP, .help = "Servers" });
+	cli_add_option(at, (struct opt){ OPT_STRINGS, "endpoint", .value = &c->priv->endpoints, .arg = "URL",
 	    .help = "ask the OpenAI-compatible server at URL, such as http://host:8000; given several times, "
 	        "all of them side by side" });
-	add(at, (struct opt){ OPT_INT, "jobs", .value = &s->jobs, .arg = "N",
+	cli_add_option(at, (struct opt){ OPT_INT, "jobs", .value = &s->jobs, .arg = "N",
 	    .help = "requests in flight, of all servers together [{}]", .min = 1, .max = LLM_MOST_JOBS });
-	add(at, (struct opt){ OPT_STRING, "key-file", .value = &c->priv->key_file, .arg = "FILE",
+	cli_add_option(at, (struct opt){ OPT_STRING, "key-file", .value = &c->priv->key_file, .arg = "FILE",
 	    .help = "the servers' key, in a file that others cannot read [$MR_API_KEY]" });
-	add(at, (struct opt){ OPT_DOUBLE, "timeout", .value = &s->timeout, .arg = "S",
+	cli_add_option(at, (struct opt){ OPT_DOUBLE, "timeout", .value = &s->timeout, .arg = "S",
 	    .help = "seconds for one request, all in all [{}]", .min = 0.001, .max = 1e6 });
-	add(at, (struct opt){ OPT_DOUBLE, "connect-timeout", .value = &s->connect_timeout, .arg = "S",
+	cli_add_option(at, (struct opt){ OPT_DOUBLE, "connect-timeout", .value = &s->connect_timeout, .arg = "S",
 	    .help = "seconds for a connection [{}]", .min = 0.001, .max = 1e6 });
-	add(at, (struct opt){ OPT_DOUBLE, "idle-timeout", .value = &s->idle_timeout, .arg = "S",
+	cli_add_option(at, (struct opt){ OPT_DOUBLE, "idle-timeout", .value = &s->idle_timeout, .arg = "S",
 	    .help = "seconds in which nothing comes; 0: as long as --timeout [{}]", .min = 0, .max = 1e6 });
-	add(at, (struct opt){ OPT_INT, "retries", .value = &s->retries, .arg = "N",
+	cli_add_option(at, (struct opt){ OPT_INT, "retries", .value = &s->retries, .arg = "N",
 	    .help = "times a request is tried again, after longer and longer waits [{}]", .min = 0, .max = 1000 });
-	add(at, (struct opt){ OPT_U64, "budget-requests", .value = &s->budget_requests, .arg = "N",
+	cli_add_option(at, (struct opt){ OPT_U64, "budget-requests", .value = &s->budget_requests, .arg = "N",
 	    .help = "begin at most N requests, then stop; 0: no bound [{}]" });
-	add(at, (struct opt){ OPT_U64, "budget-tokens", .value = &s->budget_tokens, .arg = "N",
+	cli_add_option(at, (struct opt){ OPT_U64, "budget-tokens", .value = &s->budget_tokens, .arg = "N",
 	    .help = "stop when N tokens, in and out, were used; 0: no bound [{}]" });
 }
 

@@ -76,7 +76,13 @@ struct llm_servers {
 	void *note_arg;
 };
 
-enum { LLM_MOST_JOBS = 4096 };
+enum {
+	LLM_MOST_JOBS = 4096,
+	/* the defaults; times in seconds */
+	LLM_JOBS = 16,
+	LLM_TIMEOUT = 600,
+	LLM_CONNECT_TIMEOUT = 10,
+};
 
 struct llm_options {
 	const char *model;      /* a GGUF file; with endpoints the model's name on the servers */

@@ -15,13 +15,8 @@
 #include "llm/lines.h"
 
 #define TICK_SECONDS 0.2
-#define CONNECT_SECONDS 10
-#define TIMEOUT_SECONDS 600
 
-enum {
-	DEFAULT_JOBS = 16,
-	MOST_EVENTS = 256,
-};
+enum { MOST_EVENTS = 256 };
 
 static void push(struct queue *q, struct post *p)
 {
@@ -91,13 +86,13 @@ struct transfer *transfer_open(const struct llm_options *o, struct err *err)
 	t->again.end = &t->again.head;
 	t->done.end = &t->done.head;
 	if (t->o.jobs <= 0)
-		t->o.jobs = DEFAULT_JOBS;
+		t->o.jobs = LLM_JOBS;
 	if (t->o.jobs > LLM_MOST_JOBS)
 		t->o.jobs = LLM_MOST_JOBS;
 	if (t->o.timeout <= 0)
-		t->o.timeout = TIMEOUT_SECONDS;
+		t->o.timeout = LLM_TIMEOUT;
 	if (t->o.connect_timeout <= 0)
-		t->o.connect_timeout = CONNECT_SECONDS;
+		t->o.connect_timeout = LLM_CONNECT_TIMEOUT;
 	t->patience = http_patience(t->o.retries);
 	t->waiting = mem_zalloc((size_t)t->o.jobs + 1, sizeof(*t->waiting));
 	/* Only when to try again depends on it, and two processes should differ. */
