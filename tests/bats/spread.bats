@@ -365,14 +365,17 @@ kill_stand_in() {
 	# a command each time, with what it writes
 	awk '/^parallel/ { n++ } /^split/ { n = 3 } { print >("command." (n < 3 ? n : 3)) }' commands
 	ln -s "$PWD/there" path
-	export PARALLEL_SSH=$SSH
+	# parallel keeps what it finds out about a host at home, and finds it out
+	# anew in a home of its own, whatever else runs parallel just now
+	mkdir home/here
+	export PARALLEL_SSH=$SSH HOME=$PWD/home/here
 	cp "$TINY" my.gguf
 	prompts 25 >prompts.jsonl
 	$sample -q prompts.jsonl >whole.jsonl
 	for n in 1 2 3; do
 		rm -f sampled.jsonl log
 		PATH=$BIN:$PATH bash -eo pipefail "command.$n" 2>errors || { cat "command.$n" errors; false; }
-		cmp whole.jsonl sampled.jsonl
+		cmp whole.jsonl sampled.jsonl || { cat "command.$n" errors; [ ! -e log ] || cat log; wc part.* done.*; false; }
 	done
 	[ "$(find home -type f | grep -vc '/\.parallel/')" -eq 0 ]
 	# the last one goes on
