@@ -66,7 +66,13 @@ fi
 awk -F '\t' -v peer="$peer" '
 NR == FNR { ours[$1] = $2; next }
 {
+	# peer_NAME, or peer_SETTINGS_NAME
 	name = substr($1, length(peer) + 2)
+	by = peer
+	if (!(name in ours)) {
+		by = by "_" substr(name, 1, index(name, "_") - 1)
+		name = substr(name, index(name, "_") + 1)
+	}
 	if ($2 > 0)
-		printf "%s_vs_%s\t%.3f\tratio\n", name, peer, ours[name] / $2
+		printf "%s_vs_%s\t%.3f\tratio\n", name, by, ours[name] / $2
 }' "$figures" "$figures.peer"

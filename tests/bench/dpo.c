@@ -52,7 +52,7 @@ int main(void)
 	struct examples e = { pairs, 0 };
 	const uint32_t which[4] = { 0, 1, 2, 3 };
 	struct adamw adamw = { .lr = 1e-7, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 };
-	double flops = 0, best = 1e30, best_cpu = 1e30, share[SHARES] = { 0 }, peak, peak_cpu = 0, took;
+	double flops = 0, best = 1e30, best_cpu = 1e30, share[SHARES] = { 0 }, peak, peak_cpu = 0, took, reference;
 	struct train_log log = { 0 };
 	struct dpo_run run;
 	float *w;
@@ -91,8 +91,13 @@ int main(void)
 		share[HEAD] = (after.head - before.head) / took;
 		share[OPTIMISER] = (start + took - stepped) / took;
 	}
+	reference = now_seconds();
+	if (dpo_reference(&run, t, which, e.n, &err) != 0)
+		return 1;
+	reference = now_seconds() - reference;
 	figure("dpo_sgemm_peak_gflops", peak * 1e-9, "GFLOP/s");
 	figure("dpo_pairs_per_s", e.n / best, "pairs/s");
+	figure("dpo_first_epoch_pairs_per_s", e.n / (best + reference), "pairs/s");
 	figure("dpo_vs_peak", flops / best / peak, "ratio");
 	figure("dpo_vs_peak_cpu", flops / best_cpu / peak_cpu, "ratio");
 	for (int i = 0; i < SHARES; i++)

@@ -17,7 +17,6 @@ enum {
 	CONTEXT = 64,           /* tokens that a decoded sequence has before */
 	PREFILL = 512,
 	REPEAT = 6,             /* a prefill is the best of so many */
-	STEPS = 32, WINDOW_ROWS = 16,   /* decoding: steps in all; a window has at least so many rows */
 	JUDGED_TOKENS = 300,    /* of the response whose judging is taken apart */
 };
 
@@ -83,26 +82,29 @@ static double prefill(struct bench *b, struct err *err)
 	return best;
 }
 
-/* Tokens a second in the best of some steps side by side; < 0 on an error. */
+/* Tokens a second, side by side, in the best window; < 0 on an error. */
 static double decode(struct bench *b, int batch, struct err *err)
 {
 	struct engine_row rows[ENGINE_MAX_ROWS];
-	const int window = batch < WINDOW_ROWS ? WINDOW_ROWS / batch : 1;
 	double best = 0;
+	int step = 0;
 	for (int i = 0; i < batch; i++) {
 		rows[i] = (struct engine_row){ engine_seq_new(b->e), 0, true };
 		if (feed(b, rows[i].seq, CONTEXT, err) != 0)
 			return -1;
 	}
-	for (int step = 0; step < STEPS;) {
+	for (int i = 0; i < WINDOWS; i++) {
 		const double start = now_seconds();
-		for (int k = 0; k < window; k++, step++) {
+		double done = 0;
+		do {
 			for (int j = 0; j < batch; j++)
 				rows[j].token = some_token(b, step * batch + j);
 			if (engine_step(b->e, rows, batch, b->logits, err) != 0)
 				return -1;
-		}
-		const double rate = (double)batch * window / (now_seconds() - start);
+			done += batch;
+			step++;
+		} while (now_seconds() - start < WINDOW_SECONDS);
+		const double rate = done / (now_seconds() - start);
 		best = rate > best ? rate : best;
 	}
 	for (int i = 0; i < batch; i++)
