@@ -136,7 +136,7 @@ static void note_baseline(struct cli *c, struct reader *in, const char *path)
 
 	sha256_end_hex(&in->hash, hex);
 	buf_adds(&b, "\"baseline\":{\"file\":");
-	json_string(&b, path, strlen(path));
+	buf_json_string(&b, path, strlen(path));
 	buf_printf(&b, ",\"sha256\":\"%s\"}", hex);
 	cli_manifest_add(c, b.data);
 	buf_free(&b);
@@ -299,7 +299,7 @@ static void copy_fields(const struct record *rec, struct buf *out)
 	if (json_member(rec->line, whole, "id", &value))
 		buf_add(out, rec->line + value.start, value.end - value.start);
 	else
-		json_string(out, rec->id, strlen(rec->id));
+		buf_json_string(out, rec->id, strlen(rec->id));
 	for (const char *const *f = fields; *f; f++) {
 		if (!json_member(rec->line, whole, *f, &value))
 			continue;
@@ -322,7 +322,7 @@ static void games_json(struct compare *cmp, const struct state *s, struct buf *o
 		buf_printf(out, "%s{\"first\":\"%s\",\"winner\":%s", i ? "," : "", firsts[i], winner_json(value));
 		if (!cmp->protocol->ending) {
 			buf_adds(out, ",\"preference\":");
-			json_number(out, value);
+			buf_json_number(out, value);
 		} else if (cmp->protocol->ending == &guided_verdict5) {
 			bool any = verdict5_parse(o->text, &verdict);
 
@@ -330,7 +330,7 @@ static void games_json(struct compare *cmp, const struct state *s, struct buf *o
 			    any ? verdict5_labels[2 - verdict] : "");
 		}
 		buf_adds(out, ",\"text\":");
-		json_string(out, o->text, strlen(o->text));
+		buf_json_string(out, o->text, strlen(o->text));
 		buf_adds(out, o->guided ? ",\"guided\":true}" : "}");
 	}
 	buf_adds(out, "]}\n");
@@ -365,7 +365,7 @@ static void write_preference(struct compare *cmp, struct job *job)
 	else if (n == 0)
 		buf_adds(out, "null");
 	else
-		json_number(out, sum / n);
+		buf_json_number(out, sum / n);
 	buf_printf(out, ",\"len_1\":%zu,\"len_2\":%zu", utf8_length(s->base->text, strlen(s->base->text)),
 	    utf8_length(s->text, strlen(s->text)));
 	if (cmp->protocol->ending == &guided_verdict5) {

@@ -236,7 +236,7 @@ static void set_elo(struct record *rec, const struct fight *f, const double *elo
 		if (f->number[i] < 0)
 			buf_adds(&json, "null");
 		else
-			json_number(&json, elo[f->number[i]]);
+			buf_json_number(&json, elo[f->number[i]]);
 	}
 	buf_addc(&json, ']');
 	if (replaced)
@@ -425,9 +425,9 @@ static void tell(struct cli *c, const struct elo *e)
 		if (i == PAIR || e->n[i])
 			buf_printf(&c->notes, ", %llu %s", e->n[i], names[i]);
 	buf_adds(&b, "\"omega\":[");
-	json_number(&b, e->omega1);
+	buf_json_number(&b, e->omega1);
 	buf_addc(&b, ',');
-	json_number(&b, e->omega2);
+	buf_json_number(&b, e->omega2);
 	buf_printf(&b, "],\"win_first\":%llu,\"win_second\":%llu", (unsigned long long)e->wins.win_first,
 	    (unsigned long long)e->wins.win_second);
 	cli_manifest_add(c, b.data);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "cli/ask.h"
 #include "method/guided.h"
 #include "method/lengthctl.h"
@@ -110,10 +110,10 @@ static void judgments_json(const struct opinion *o, const double *score, const b
 	buf_addc(out, '[');
 	for (int j = 0; j < n; j++) {
 		buf_adds(out, j ? ",{\"text\":" : "{\"text\":");
-		json_string(out, o[j].text, strlen(o[j].text));
+		buf_json_string(out, o[j].text, strlen(o[j].text));
 		buf_adds(out, ",\"score\":");
 		if (valid[j])
-			json_number(out, score[j]);
+			buf_json_number(out, score[j]);
 		else
 			buf_adds(out, "null");
 		buf_printf(out, ",\"finish\":\"%s\"%s}", finish_name(o[j].finish),
@@ -140,10 +140,10 @@ static void set_response(struct judge *judge, struct job *job, size_t i)
 	judgments_json(o, score, valid, &value);
 	record_set_in(&job->rec, "responses", i, "judgments", value.data);
 	buf_reset(&value);
-	json_number(&value, stats.mean);
+	buf_json_number(&value, stats.mean);
 	record_set_in(&job->rec, "responses", i, "score", stats.n ? value.data : "null");
 	buf_reset(&value);
-	json_number(&value, stats.var);
+	buf_json_number(&value, stats.var);
 	record_set_in(&job->rec, "responses", i, "score_var", stats.n ? value.data : "null");
 	buf_reset(&value);
 	buf_printf(&value, "%d", stats.n);

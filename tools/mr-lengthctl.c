@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
 #include "method/lengthctl.h"
@@ -66,7 +66,7 @@ static void set_actor(struct record *rec, size_t chosen, size_t rejected)
 	struct buf json = { 0 };
 
 	buf_printf(&json, "{\"chosen\":%zu,\"rejected\":%zu,\"rho\":", chosen, rejected);
-	json_number(&json, rho);
+	buf_json_number(&json, rho);
 	buf_addc(&json, '}');
 	record_set(rec, "actor", json.data);
 	buf_free(&json);

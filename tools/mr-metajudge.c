@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/rng.h"
 #include "cli/ask.h"
 #include "method/elo.h"
@@ -237,7 +237,7 @@ static void set_meta(struct metajudge *meta, struct job *job)
 		count(meta, v, o->guided);
 		buf_printf(&json, "%s{\"first\":%d,\"second\":%d,\"winner\":%s,\"text\":", i ? "," : "",
 		    s->c[i].first, s->c[i].second, winner[v]);
-		json_string(&json, o->text, strlen(o->text));
+		buf_json_string(&json, o->text, strlen(o->text));
 		buf_adds(&json, o->guided ? ",\"guided\":true}" : "}");
 	}
 	buf_adds(&json, "]}");

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "cli/ask.h"
@@ -215,9 +215,9 @@ static void keep(struct prompts *p, int k, const char *text)
 
 	buf_printf(&id, "%s-%d", prefix, k);
 	buf_adds(&line, "{\"id\":");
-	json_string(&line, id.data, id.len);
+	buf_json_string(&line, id.data, id.len);
 	buf_adds(&line, ",\"prompt\":");
-	json_string(&line, text, strlen(text));
+	buf_json_string(&line, text, strlen(text));
 	buf_adds(&line, "}\n");
 	cli_write(p->c, line.data, line.len);
 	add_known(p, text);

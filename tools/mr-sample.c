@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
-#include "base/json.h"
+#include "base/buf.h"
 
 static int n = 7;
 static bool overwrite;
@@ -53,7 +53,7 @@ static bool seen_before(const struct llm_answer *a, int j)
 static void response_json(struct buf *out, const struct llm_completion *c)
 {
 	buf_adds(out, "{\"text\":");
-	json_string(out, c->text, strlen(c->text));
+	buf_json_string(out, c->text, strlen(c->text));
 	buf_adds(out, ",\"tokens\":");
 	if (c->tokens >= 0)
 		buf_printf(out, "%d", c->tokens);

@@ -384,13 +384,3 @@ int json_has_nul(const char *text, struct json_span value)
 	}
 	return 0;
 }
-
-void json_string(struct buf *out, const char *s, size_t len)
-{
-	buf_json_string(out, s, len);
-}
-
-void json_number(struct buf *out, double x)
-{
-	buf_json_number(out, x);
-}

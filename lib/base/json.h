@@ -1,7 +1,7 @@
 /*
  * JSON text as bytes (RFC 8259). cJSON reads values; this file finds where
  * they stand, so that a stage can add a field and leave every other byte as
- * it came, and writes strings.
+ * it came. Strings and numbers are written by buf_json_* (base/buf.h).
  */
 #ifndef MR_BASE_JSON_H
 #define MR_BASE_JSON_H
@@ -44,12 +44,5 @@ int json_element(const char *text, struct json_span array, size_t index, struct 
 int json_key_twice(const char *text, struct json_span object, const char *key);
 /* 1 where a string inside the span holds an escaped U+0000. */
 int json_has_nul(const char *text, struct json_span value);
-
-/* "…" with the escapes JSON requires, other characters as they are. Bytes
- * that are not UTF-8 become U+FFFD. */
-void json_string(struct buf *out, const char *s, size_t len);
-/* The shortest decimal that reads back as the same double; null for NaN and
- * infinities. */
-void json_number(struct buf *out, double x);
 
 #endif

@@ -100,7 +100,8 @@ static void describe(struct training *t)
 {
 	/* what changes nothing of the way there, or is told by a hash */
 	static const char *const not_telling[] = {
-		"output", "type", "merge", "mem", "rejects", "manifest", "model", "chat-template", "threads", "progress", "quiet",
+		"output", "type", "merge", "mem", "rejects", "manifest", "model", "chat-template", "threads", "progress",
+		"quiet",
 		"help", "version", "checkpoint", "checkpoint-every", "resume", "eval", NULL,
 	};
 	struct buf *b = &t->made_by;
@@ -359,9 +360,9 @@ static void add_values(struct buf *b, double (*v)[2], uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		buf_adds(b, "[");
-		json_number(b, v[i][0]);
+		buf_json_number(b, v[i][0]);
 		buf_adds(b, ",");
-		json_number(b, v[i][1]);
+		buf_json_number(b, v[i][1]);
 		buf_adds(b, "]\n");
 	}
 }

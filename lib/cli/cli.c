@@ -249,7 +249,7 @@ char *cli_text_file(struct cli *c, const char *path, struct err *err)
 	sha256_end_hex(&s, hex);
 	buf_adds(t, t->len ? "," : "");
 	buf_adds(t, "{\"path\":");
-	json_string(t, path, strlen(path));
+	buf_json_string(t, path, strlen(path));
 	buf_printf(t, ",\"sha256\":\"%s\"}", hex);
 	return buf_take(&b);
 }

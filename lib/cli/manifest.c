@@ -44,7 +44,7 @@ static int add_model(const struct cli *c, struct buf *b, struct err *err)
 		return err_set(err, "%s: %s", c->model, why.msg);
 	base = base ? base + 1 : c->model;
 	buf_adds(b, ",\n \"model\":{\"file\":");
-	json_string(b, base, strlen(base));
+	buf_json_string(b, base, strlen(base));
 	buf_printf(b, ",\"sha256\":\"%s\"}", hex);
 	return 0;
 }
@@ -62,7 +62,7 @@ static int describe(const struct cli *c, struct buf *b, struct err *err)
 		buf_adds(b, ",\n \"input\":{\"files\":[");
 		for (int i = 0; i < c->noperands; i++) {
 			buf_adds(b, i ? "," : "");
-			json_string(b, c->operands[i], strlen(c->operands[i]));
+			buf_json_string(b, c->operands[i], strlen(c->operands[i]));
 		}
 		buf_printf(b, "],\"sha256\":\"%s\"}", hex);
 		buf_printf(b, ",\n \"records\":{\"read\":%llu,\"done\":%llu,\"failed\":%llu,\"already_there\":%llu}",

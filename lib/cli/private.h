@@ -2,7 +2,7 @@
 #ifndef MR_CLI_PRIVATE_H
 #define MR_CLI_PRIVATE_H
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/sha256.h"
 #include "cli/cli.h"
 

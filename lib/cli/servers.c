@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "cli/private.h"
 
 enum { LONGEST_KEY = 4096 };
@@ -129,10 +129,10 @@ void cli_server_manifest(const struct cli *c, struct buf *b)
 	buf_adds(b, ",\n \"model\":{\"endpoint\":[");
 	for (int i = 0; c->model_handle && (url = llm_endpoint(c->model_handle, i)); i++) {
 		buf_adds(b, i ? "," : "");
-		json_string(b, url, strlen(url));
+		buf_json_string(b, url, strlen(url));
 	}
 	buf_adds(b, "],\"name\":");
-	json_string(b, c->model, strlen(c->model));
+	buf_json_string(b, c->model, strlen(c->model));
 	buf_addc(b, '}');
 }
 
@@ -145,7 +145,7 @@ static double rounded(double seconds)
 static void add_number(struct buf *b, const char *name, double x)
 {
 	buf_printf(b, ",\"%s\":", name);
-	json_number(b, x);
+	buf_json_number(b, x);
 }
 
 void cli_server_cost(const struct cli *c, struct buf *b)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/sha256.h"
 #include "train/ranks.h"
 
@@ -258,12 +258,12 @@ static void tell_best(struct training *t, struct buf *manifest, struct buf *note
 	buf_printf(manifest, ",\"eval\":{\"%s\":%u,\"left_out\":%llu,\"best\":\"%s\",\"step\":%llu,\"loss\":", t->what,
 	    t->eval.n, (unsigned long long)(t->eval_left_out.length + t->eval_left_out.prompt), t->best_name,
 	    (unsigned long long)s->best_step);
-	json_number(manifest, s->best.loss);
+	buf_json_number(manifest, s->best.loss);
 	buf_adds(manifest, ",\"accuracy\":");
-	json_number(manifest, s->best.accuracy);
+	buf_json_number(manifest, s->best.accuracy);
 	if (t->has_margin) {
 		buf_adds(manifest, ",\"margin\":");
-		json_number(manifest, s->best.margin);
+		buf_json_number(manifest, s->best.margin);
 	}
 	buf_adds(manifest, "}");
 	if (t->eval_left_out.length + t->eval_left_out.prompt)
@@ -292,7 +292,7 @@ static void manifest(struct training *t)
 	tell_best(t, &b, &none);
 	buf_free(&none);
 	buf_adds(&b, "},\n \"output\":{\"file\":");
-	json_string(&b, base, strlen(base));
+	buf_json_string(&b, base, strlen(base));
 	buf_printf(&b, ",\"sha256\":\"%s\"}", hex);
 	cli_manifest_add(&t->cli, b.data);
 	buf_free(&b);

@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 
 static void message_write(struct buf *out, const char *role, const char *content)
 {
 	buf_adds(out, "{\"role\":");
-	json_string(out, role, strlen(role));
+	buf_json_string(out, role, strlen(role));
 	buf_adds(out, ",\"content\":");
-	json_string(out, content, strlen(content));
+	buf_json_string(out, content, strlen(content));
 	buf_addc(out, '}');
 }
 
@@ -17,9 +17,9 @@ void pair_write(struct buf *out, const char *id, const char *role, const struct 
     const char *chosen, const char *rejected, const char *extra)
 {
 	buf_adds(out, "{\"id\":");
-	json_string(out, id, strlen(id));
+	buf_json_string(out, id, strlen(id));
 	buf_adds(out, ",\"role\":");
-	json_string(out, role, strlen(role));
+	buf_json_string(out, role, strlen(role));
 	if (extra) {
 		buf_addc(out, ',');
 		buf_adds(out, extra);

@@ -62,9 +62,9 @@ static void json_members(const struct report *r, size_t row, struct buf *out)
 		const struct cell *c = cell(r, row, i);
 
 		buf_adds(out, i ? "," : "");
-		json_string(out, c->name, strlen(c->name));
+		buf_json_string(out, c->name, strlen(c->name));
 		buf_addc(out, ':');
-		json_number(out, c->value);
+		buf_json_number(out, c->value);
 	}
 }
 
@@ -74,11 +74,11 @@ static void write_json(const struct report *r, struct buf *out)
 	json_members(r, 0, out);
 	if (r->by) {
 		buf_adds(out, ",\"by\":");
-		json_string(out, r->by, strlen(r->by));
+		buf_json_string(out, r->by, strlen(r->by));
 		buf_adds(out, ",\"groups\":[");
 		for (size_t i = 1; i < r->rows; i++) {
 			buf_adds(out, i > 1 ? ",{\"group\":" : "{\"group\":");
-			json_string(out, label(r, i), strlen(label(r, i)));
+			buf_json_string(out, label(r, i), strlen(label(r, i)));
 			buf_addc(out, ',');
 			json_members(r, i, out);
 			buf_addc(out, '}');
@@ -116,7 +116,7 @@ static void write_tsv(const struct report *r, struct buf *out)
 			if (isnan(cell(r, row, i)->value))
 				buf_adds(out, "NA");
 			else
-				json_number(out, cell(r, row, i)->value);
+				buf_json_number(out, cell(r, row, i)->value);
 		}
 		buf_addc(out, '\n');
 	}

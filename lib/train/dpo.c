@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "train/ranks.h"
 
@@ -240,7 +240,7 @@ static int go_through(const struct dpo_run *d, const struct batch *b, struct tra
 static void member(struct train_log *log, const char *prefix, const char *role, const char *name, double x)
 {
 	buf_printf(&log->members, ",\"%s%s%s%s\":", prefix, role, *role ? "/" : "", name);
-	json_number(&log->members, x);
+	buf_json_number(&log->members, x);
 }
 
 static void write_means(struct train_log *log, const char *prefix, const char *role, const double m[METRICS])

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "train/ranks.h"
@@ -85,7 +85,7 @@ static bool good_norm(const struct run *r, double norm)
 static void member(struct buf *b, const char *name, double value)
 {
 	buf_printf(b, ",\"%s\":", name);
-	json_number(b, value);
+	buf_json_number(b, value);
 }
 
 static void start_line(struct run *r, const char *loss)

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "train/ranks.h"
 
@@ -63,7 +63,7 @@ static int go_through(const struct sft_run *r, const struct examples *demos, str
 	log->loss = sum.loss;
 	*accuracy = sum.correct / tokens;
 	buf_printf(&log->members, ",\"%smean_token_accuracy\":", prefix);
-	json_number(&log->members, *accuracy);
+	buf_json_number(&log->members, *accuracy);
 	return 0;
 }
 

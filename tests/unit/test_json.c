@@ -214,7 +214,7 @@ static void strings_come_back(void)
 	for (int c = 0; c < 128; c++) {
 		char s[3] = { 'x', (char)c, 0 };
 		struct buf b = { 0 };
-		json_string(&b, s, 2);
+		buf_json_string(&b, s, 2);
 		CHECK(json_check(b.data, b.len, NULL) == 0);
 		CHECK(json_equals(b.data, (struct json_span){ 0, b.len }, s) == (c != 0));
 		CHECK(json_has_nul(b.data, (struct json_span){ 0, b.len }) == (c == 0));
@@ -230,7 +230,7 @@ static void numbers_come_back(void)
 		struct buf b = { 0 };
 		bits = bits * 6364136223846793005u + 1442695040888963407u;
 		memcpy(&x, &bits, sizeof(x));
-		json_number(&b, x);
+		buf_json_number(&b, x);
 		CHECK(json_check(b.data, b.len, NULL) == 0);
 		CHECK(!isfinite(x) || strtod(b.data, NULL) == x);
 		buf_free(&b);

@@ -54,7 +54,9 @@ static void every_forced_score_is_the_parsed_one(void)
 static void grades_and_five_verdicts_parse(void)
 {
 	static const struct guided *const all[] = { &guided_grade, &guided_verdict5 };
-	static const char *const texts[] = { "", "Fine.", "Score: 11\nVerdict: A>B\nVerdict: B>A", "[[A=B]] Score: 3\nScore: 4" };
+	static const char *const texts[] = {
+		"", "Fine.", "Score: 11\nVerdict: A>B\nVerdict: B>A", "[[A=B]] Score: 3\nScore: 4",
+	};
 
 	for (size_t k = 0; k < 2; k++) {
 		for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

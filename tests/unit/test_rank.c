@@ -210,7 +210,8 @@ static void style_control_takes_length_out(void)
 static void verdicts_of_five(void)
 {
 	static const struct { const char *text; int verdict; } cases[] = {
-		{ "Both are fine.\n\nVerdict: A>>B", 2 }, { "Verdict: A > B because", 1 }, { "My final verdict is: [[A=B]]", 0 },
+		{ "Both are fine.\n\nVerdict: A>>B", 2 }, { "Verdict: A > B because", 1 },
+		{ "My final verdict is: [[A=B]]", 0 },
 		{ "verdict: **B=A**", 0 }, { "[[B>A]] and again [[B>A]].", -1 }, { "Verdict: B >> A", -2 },
 		{ "Verdict: A>B\nVerdict: A>>B", 9 }, { "[[A>B]] Verdict: B>A", 9 }, { "A>B", 9 }, { "", 9 },
 		{ "Verdict: A>Bob", 9 }, { "[[A>B]", 9 }, { "Verdict: A>>>B", 9 }, { "Verdict: A>A", 9 }, { "Verdict: A", 9 },
