@@ -101,8 +101,7 @@ static void describe(struct training *t)
 	/* what changes nothing of the way there, or is told by a hash */
 	static const char *const not_telling[] = {
 		"output", "type", "merge", "mem", "rejects", "manifest", "model", "chat-template", "threads", "progress",
-		"quiet",
-		"help", "version", "checkpoint", "checkpoint-every", "resume", "eval", NULL,
+		"quiet", "help", "version", "checkpoint", "checkpoint-every", "resume", "eval", NULL,
 	};
 	struct buf *b = &t->made_by;
 	struct err err;
