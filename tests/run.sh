@@ -3,7 +3,8 @@
 #
 # Runs the unit tests and the tools' bats tests of a build folder, then, of a
 # second folder (made with ASan and UBSan), all but the slow ones with the
-# real model (real-*.bats). Each suite's output is kept in BUILD/test/.
+# real model (real-*.bats). JOBS suites (as many as CPUs) run at a time; each
+# one's output is kept in BUILD/test/.
 # The last line is "N passed, N failed"; it is also left in BUILD/test/summary.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -13,11 +14,8 @@ sanitized=${2:-}
 jobs=${JOBS:-$(nproc)}
 limit=${SUITE_SECONDS:-900}
 logs=$build/test
-passed=0 failed=0 skipped=0
-failures=()
-
 mkdir -p "$logs" || exit 1
-rm -f "$logs"/*.log "$logs/summary"
+rm -f "$logs"/*.log "$logs/summary" "$logs/counts"
 
 # Prints "passed failed skipped" of a log with TAP or the unit tests' lines.
 # Tests that were planned and did not run have failed.
@@ -33,7 +31,7 @@ count()
 	}' "$1"
 }
 
-# suite NAME COMMAND...
+# suite NAME COMMAND...: its line when it has ended; its numbers go to counts.
 suite()
 {
 	local name=$1 log=$logs/${1//\//-}.log status p f s started word=ok
@@ -47,17 +45,34 @@ suite()
 		echo "# ended with status $status, without a failed test" >>"$log"
 		f=1
 	fi
-	if ((f > 0)); then
-		word=FAILED
-		failures+=("$log")
-	fi
-	((passed += p, failed += f, skipped += s))
-	local ms=$((($(date +%s%N) - started) / 1000000))
-	printf '%-7s %-36s %4d passed %3d failed %3d skipped %5d.%d s\n' \
+	((f == 0)) || word=FAILED
+	local ms=$((($(date +%s%N) - started) / 1000000)) line
+	printf -v line '%-7s %-36s %4d passed %3d failed %3d skipped %5d.%d s' \
 		"$word" "$name" "$p" "$f" "$s" $((ms / 1000)) $((ms % 1000 / 100))
 	if ((f > 0)); then
-		grep -vE '^(ok |1\.\.)' "$log" | tail -n 60 | sed 's/^/        /'
+		line+=$'\n'$(grep -vE '^(ok |1\.\.)' "$log" | tail -n 60 | sed 's/^/        /')
 	fi
+	cat <<<"$line"          # in one piece, beside other suites' lines
+	echo "$p $f $s $log" >>"$logs/counts"
+}
+
+# start NAME COMMAND...: a suite, beside as many others as there are jobs.
+running=0 suites=0
+start()
+{
+	suites=$((suites + 1))
+	if ((running == jobs)); then
+		wait -n
+		running=$((running - 1))
+	fi
+	suite "$@" &
+	running=$((running + 1))
+}
+
+all_done()
+{
+	wait
+	running=0
 }
 
 unit_tests()
@@ -67,7 +82,7 @@ unit_tests()
 		[ -e "$source" ] || continue
 		name=${source##*/}
 		name=${name%.c}
-		suite "$2$name" "$1/unit/$name"
+		start "$2$name" "$1/unit/$name"
 	done
 }
 
@@ -80,13 +95,14 @@ bats_tests()
 	for file in "$@"; do
 		[ -e "$file" ] || continue
 		name=${file##*/}
-		suite "$label$name" env "B=$dir" "BIN=$dir/bin" "MR_BIN=$dir/bin" bats --tap --jobs "$jobs" "$file"
+		start "$label$name" env "B=$dir" "BIN=$dir/bin" "MR_BIN=$dir/bin" bats --tap "$file"
 	done
 }
 
 shopt -s nullglob extglob
 unit_tests "$build" ''
 bats_tests "$build" '' tests/bats/*.bats
+all_done
 
 if [ -n "$sanitized" ]; then
 	echo "with ASan and UBSan:"
@@ -95,11 +111,15 @@ if [ -n "$sanitized" ]; then
 	export UBSAN_OPTIONS=exitcode=86:print_stacktrace=1
 	unit_tests "$sanitized" asan/
 	bats_tests "$sanitized" asan/ tests/bats/!(real-*).bats
+	all_done
 fi
 
-if ((${#failures[@]} > 0)); then
-	printf 'failed: %s\n' "${failures[@]}"
-fi
+passed=0 failed=0 skipped=0
+while read -r p f s log; do
+	((passed += p, failed += f, skipped += s, suites -= 1))
+	((f == 0)) || echo "failed: $log"
+done <"$logs/counts"
+((failed += suites))            # those without numbers
 ((skipped > 0)) && echo "$skipped skipped"
 echo "$passed passed, $failed failed" | tee "$logs/summary"
 ((failed == 0 && passed > 0))
