@@ -51,11 +51,11 @@ INLINE struct group high_halves(uhvec bytes)
 	return (struct group){ bytes >> 4 & 15, bytes >> 12 };
 }
 
-/* Rows of x, from one block of the chunk on. */
+/* Rows of a stripe of x, from one row and block on. */
 struct x_rows {
-	const int16_t *q;               /* (rows, ldq) */
-	const float *scale, *sum;       /* (rows, lds): one for each 32 columns */
-	size_t ldq, lds;
+	const int16_t *q;               /* (blocks, m, 32) */
+	const float *scale, *sum;       /* (blocks, m) */
+	size_t m;                       /* the stripe's rows; where a single one is multiplied, 1 */
 	float *acc;                     /* (rows, PANEL): where the products are added up */
 };
 
@@ -372,12 +372,14 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 	const int16_t *w = b->w;
 	const float *scale = b->scale[0];
 	for (int block = 0; block < blocks; block++) {
-		const int16_t *q = x.q + block * 32;
+		const size_t first = (size_t)block * x.m;
+		const int16_t *q = x.q + first * 32;
 		for (int h = 0; h < 8; h += groups) {
 			ivec s[INT_TILE * ROW_VECS];
 			UNROLL
 			for (int i = 0; i < tm * ROW_VECS; i++)
 				s[i] = (ivec){ 0 };
+			UNROLL
 			for (int g = 0; g < 2 * groups; g++, w += ROW_VECS * HALF, q += 2) {
 				hvec v[ROW_VECS];
 				UNROLL
@@ -385,7 +387,7 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 					memcpy(&v[j], w + j * HALF, sizeof v[j]);
 				UNROLL
 				for (int i = 0; i < tm; i++) {
-					const hvec a = h_pair(q + (size_t)i * x.ldq);
+					const hvec a = h_pair(q + i * 32);
 					UNROLL
 					for (int j = 0; j < ROW_VECS; j++)
 						s[i * ROW_VECS + j] = h_madd(a, v[j], s[i * ROW_VECS + j]);
@@ -393,7 +395,7 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 			}
 			UNROLL
 			for (int i = 0; i < tm; i++) {
-				const size_t at = (size_t)i * x.lds + (size_t)block;
+				const size_t at = first + (size_t)i;
 				const vec d = v_set1(x.scale[at]), sum = v_set1(min ? x.sum[at] : 0);
 				UNROLL
 				for (int j = 0; j < ROW_VECS; j++) {
@@ -406,6 +408,8 @@ INLINE void int_tile(const int tm, const int groups, const bool min, const struc
 				}
 			}
 			scale += PANEL;
+			/* compilers would keep the sums on the stack, too */
+			__asm__("" : : : "memory");
 		}
 	}
 }
@@ -486,9 +490,9 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 			type->unpack(&b, n);
 		/* tiles of equal height, or one row less */
 		for (int i = 0, left = (m + INT_TILE - 1) / INT_TILE, tm; left > 0; left--, i += tm) {
-			const size_t at = (size_t)(x0 + i), first = at * blocks + k / 32;
-			const struct x_rows some = { x->q + at * cols + k, x->scale + first, x->sum + first, cols,
-				blocks, acc + i * PANEL };
+			const size_t first = (size_t)x0 * blocks + k / 32 * (size_t)m + (size_t)i;
+			const struct x_rows some = { x->q + first * 32, x->scale + first, x->sum + first, (size_t)m,
+				acc + i * PANEL };
 			tm = (m - i + left - 1) / left;
 			if (m > 1)
 				int_tiles(tm, type, &some, &b, (int)n / 32);
@@ -507,9 +511,12 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
  * for one, makes its block's scale NaN, and so all that is made of it. */
 static void round_row(const struct rounded *x, int row, const float *from, size_t cols)
 {
-	int16_t *q = x->q + (size_t)row * cols;
-	float *scale = x->scale + (size_t)row * (cols / 32), *sum = x->sum + (size_t)row * (cols / 32);
-	for (size_t k = 0; k < cols; k += 32, from += 32, q += 32, scale++, sum++) {
+	const int x0 = row / STRIPE * STRIPE;
+	const size_t m = (size_t)(x->m - x0 < STRIPE ? x->m - x0 : STRIPE);
+	size_t at = (size_t)x0 * (cols / 32) + (size_t)(row - x0);
+	for (size_t k = 0; k < cols; k += 32, from += 32, at += m) {
+		int16_t *q = x->q + at * 32;
+		float *scale = x->scale + at, *sum = x->sum + at;
 		const float most = largest_of_32(from);
 		if (!(most <= 3e38f) || most < 1e-30f) {
 			*scale = *sum = most < 1e-30f ? 0 : NAN;

@@ -32,10 +32,13 @@ struct attend {
 	float scale;
 };
 
-/* x as integers, for quantised weights: x[k] ~ q[k] * scale[k / 32]. */
+/* x as integers, for quantised weights: blocks of 32 columns, x ~ q * scale.
+ * It lies in stripes of STRIPE rows, the last one of what is left; in each,
+ * the rows' blocks of the same columns stand side by side. */
 struct rounded {
-	int16_t *q;             /* (m, cols), |q| <= 32767; of each four columns 0, 2, 1, 3 */
-	float *scale, *sum;     /* (m, cols / 32): scale, scale * the block's sum of q */
+	int m;                  /* rows in all */
+	int16_t *q;             /* stripes of (cols / 32, rows, 32), |q| <= 32767; of each four columns 0, 2, 1, 3 */
+	float *scale, *sum;     /* stripes of (cols / 32, rows): scale, scale * the block's sum of q */
 };
 
 struct kernels {
@@ -45,7 +48,7 @@ struct kernels {
 	int panel_rows;
 	void (*panel)(float *y, size_t ldy, const float *x, int m, const struct gguf_tensor *w, int64_t row,
 	    int rows);
-	/* Quantised weights: the same with rows [x0, x0 + m) of x. */
+	/* Quantised weights: the same with rows [x0, x0 + m) of x, a whole stripe. */
 	int int_panel_rows;
 	void (*int_panel)(float *y, size_t ldy, const struct rounded *x, int x0, int m,
 	    const struct gguf_tensor *w, int64_t row, int rows);

@@ -97,7 +97,7 @@ void matmul_room_free(struct matmul_room *room)
 
 void matmul_fixed_n(struct pool *pool, struct matmul_room *room, const struct matmul *p, int n, const float *x, int m)
 {
-	struct run r = { .p = p, .n = n, .m = m, .x = x, .k = kernels() };
+	struct run r = { .p = p, .n = n, .m = m, .x = x, .rounded.m = m, .k = kernels() };
 	bool ints = false;
 	for (int i = 0; i < n; i++) {
 		r.rows += p[i].w->dims[1];
