@@ -192,7 +192,7 @@ plot()
 		echo "set terminal svg size 480,320 dynamic font 'sans-serif,14' name '$1'"
 		echo "set xlabel '$3'; set ylabel '$4'; set key outside below; set border 3; set tics nomirror"
 		cat
-	} | LC_ALL=C gnuplot 2> >(sed '/^Warning: empty/d; /^$/d' >&2) | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; /<title>/d' \
+	} | LC_ALL=C gnuplot 2> >(sed '/^Warning: empty/d; /^$/d' >&2) | sed -e '/<?xml/d; /<!DOCTYPE/,/>/d; s/<title>[^<]*<\/title>//' \
 		-e 's/rgb( *0, *0, *0)/currentColor/g; s/"black"/"currentColor"/g; s/"#000000"/"currentColor"/g' \
 		-e "s/'black'/'currentColor'/g" \
 		-e 's/<svg /<svg role="img" /'

@@ -30,6 +30,7 @@ iteration() {
 		grep -q "<figure id=\"plot-$name\">" page.html
 	done
 	[ "$(grep -c '^<svg\|<svg ' page.html)" -eq 5 ]
+	[ "$(grep -o "<g[ >]" page.html | wc -l)" -eq "$(grep -o "</g>" page.html | wc -l)" ]
 	refute grep -qiE '<(script|img|link|iframe)|url\(http' page.html
 	grep -q '&lt;img src=http://x.invalid/a' page.html
 	# no colour but the text's own
