@@ -14,6 +14,7 @@ sanitized=${2:-}
 jobs=${JOBS:-$(nproc)}
 limit=${SUITE_SECONDS:-900}
 logs=$build/test
+
 mkdir -p "$logs" || exit 1
 rm -f "$logs"/*.log "$logs/summary" "$logs/counts"
 

@@ -40,6 +40,36 @@ static inline int bench_threads(void)
 enum { WINDOWS = 12, PEAK_SIZE = 1024 };
 static const double WINDOW_SECONDS = 0.1;
 
+/* Of all threads. Where others use the machine too, it says more about the
+ * work than the clock on the wall does. */
+static inline double cpu_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Work a second, of which fn does so much on all threads together.
+ * *per_cpu, where not NULL: for a second of CPU time, or what it was. */
+static inline double best_rate(struct pool *pool, void (*fn)(void *arg, int job), void *arg, double work,
+    double *per_cpu)
+{
+	double best = 0;
+	for (int i = 0; i < WINDOWS; i++) {
+		const double start = now_seconds(), cpu = cpu_seconds();
+		double done = 0;
+		do {
+			pool_run(pool, fn, arg, pool_threads(pool));
+			done += work;
+		} while (now_seconds() - start < WINDOW_SECONDS);
+		const double rate = done / (now_seconds() - start), rate_cpu = done / (cpu_seconds() - cpu);
+		best = rate > best ? rate : best;
+		if (per_cpu)
+			*per_cpu = rate_cpu > *per_cpu ? rate_cpu : *per_cpu;
+	}
+	return best;
+}
+
 struct peak {
 	float *a, *b, *c;       /* c: one for each job */
 };
@@ -51,39 +81,17 @@ static inline void peak_job(void *arg, int job)
 	    p->b, PEAK_SIZE, 0, p->c + (size_t)job * PEAK_SIZE * PEAK_SIZE, PEAK_SIZE);
 }
 
-/* Of all threads. Where others use the machine too, it says more about the
- * work than the clock on the wall does. */
-static inline double cpu_seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* FLOP/s of one large product a thread. *per_cpu, where not NULL: for a
- * second of CPU time. */
+/* FLOP/s of one large product a thread; per_cpu as in best_rate. */
 static inline double sgemm_peak(struct pool *pool, double *per_cpu)
 {
 	const size_t n = (size_t)PEAK_SIZE * PEAK_SIZE, threads = (size_t)pool_threads(pool);
 	struct peak p = { mem_grow(NULL, n, sizeof(float)), mem_grow(NULL, n, sizeof(float)),
 		mem_grow(NULL, n * threads, sizeof(float)) };
-	double best = 0;
 	openblas_set_num_threads(1);
 	for (size_t i = 0; i < n; i++)
 		p.a[i] = p.b[i] = (float)(i % 13) - 6;
 	const double flops = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE * (double)threads;
-	for (int i = 0; i < WINDOWS; i++) {
-		const double start = now_seconds(), cpu = cpu_seconds();
-		double done = 0;
-		do {
-			pool_run(pool, peak_job, &p, (int)threads);
-			done += flops;
-		} while (now_seconds() - start < WINDOW_SECONDS);
-		const double rate = done / (now_seconds() - start), rate_cpu = done / (cpu_seconds() - cpu);
-		best = rate > best ? rate : best;
-		if (per_cpu)
-			*per_cpu = rate_cpu > *per_cpu ? rate_cpu : *per_cpu;
-	}
+	const double best = best_rate(pool, peak_job, &p, flops, per_cpu);
 	free(p.a);
 	free(p.b);
 	free(p.c);
@@ -117,19 +125,9 @@ static inline double memory_bandwidth(struct pool *pool)
 	uint64_t *data = mem_grow(NULL, BANDWIDTH_BYTES, 1);
 	struct bandwidth b = { data, BANDWIDTH_BYTES / sizeof *data / (size_t)threads,
 		mem_zalloc((size_t)threads, sizeof *b.sum) };
-	double best = 0;
 	for (size_t i = 0; i < BANDWIDTH_BYTES / sizeof *data; i++)
 		data[i] = i;
-	for (int i = 0; i < WINDOWS; i++) {
-		const double start = now_seconds();
-		double done = 0;
-		do {
-			pool_run(pool, bandwidth_job, &b, threads);
-			done += BANDWIDTH_BYTES;
-		} while (now_seconds() - start < WINDOW_SECONDS);
-		const double rate = done / (now_seconds() - start);
-		best = rate > best ? rate : best;
-	}
+	const double best = best_rate(pool, bandwidth_job, &b, BANDWIDTH_BYTES, NULL);
 	free(data);
 	free(b.sum);
 	return best;

@@ -1,8 +1,8 @@
 /*
  * Generation's speed: the engine alone (prefill, decode at several batch
- * sizes) against the machine's own sgemm peak, measured right before and after, and a
- * whole workload through llm.h: answers to four prompts, then judgments of
- * them, with prompts shared and without.
+ * sizes) against the machine's own sgemm peak, measured right before and
+ * after, and a whole workload through llm.h: answers to four prompts, then
+ * judgments of them, with prompts shared and without.
  */
 #include <string.h>
 #include <sys/resource.h>

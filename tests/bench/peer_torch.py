@@ -83,8 +83,8 @@ def train(folder, **more):
     ours = sum(2 * len(p["prompt_ids"]) + len(p["chosen_ids"]) + len(p["rejected_ids"]) for p in pairs)
     if first["num_tokens"] != ours:
         sys.exit(f"peer_torch: TRL took {first['num_tokens']:.0f} tokens a step, the pairs have {ours}")
-    print(f"peer_torch: {'tuned' if more else 'as it comes'}: first step: loss {first['loss']:.4f}, gradient norm {first['grad_norm']:.3f};",
-          "seconds (of CPU) of each:",
+    print(f"peer_torch: {'tuned' if more else 'as it comes'}:",
+          f"first step: loss {first['loss']:.4f}, gradient norm {first['grad_norm']:.3f}; seconds (of CPU) of each:",
           ", ".join(f"{s:.1f} ({c:.1f})" for s, c in zip(clock.seconds, clock.cpu_seconds)))
     return len(pairs) / min(clock.seconds[WARM_UP:])
 

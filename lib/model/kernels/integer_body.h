@@ -512,7 +512,7 @@ static void int_panel(float *y, size_t ldy, const struct rounded *x, int x0, int
 static void round_row(const struct rounded *x, int row, const float *from, size_t cols)
 {
 	const int x0 = row / STRIPE * STRIPE;
-	const size_t m = (size_t)(x->m - x0 < STRIPE ? x->m - x0 : STRIPE);
+	const size_t m = (size_t)stripe_rows(x->m, x0);
 	size_t at = (size_t)x0 * (cols / 32) + (size_t)(row - x0);
 	for (size_t k = 0; k < cols; k += 32, from += 32, at += m) {
 		int16_t *q = x->q + at * 32;

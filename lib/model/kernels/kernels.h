@@ -41,6 +41,12 @@ struct rounded {
 	float *scale, *sum;     /* stripes of (cols / 32, rows): scale, scale * the block's sum of q */
 };
 
+/* The rows of the stripe that begins at row x0 of m. */
+static inline int stripe_rows(int m, int x0)
+{
+	return m - x0 < STRIPE ? m - x0 : STRIPE;
+}
+
 struct kernels {
 	const char *name;
 	/* Weights that are floating-point numbers: rows [row, row + rows) of w,

@@ -48,7 +48,7 @@ static void run_job(void *arg, int job)
 {
 	const struct run *r = arg;
 	const struct kernels *k = r->k;
-	const int x0 = job / r->jobs * STRIPE, m = r->m - x0 < STRIPE ? r->m - x0 : STRIPE;
+	const int x0 = job / r->jobs * STRIPE, m = stripe_rows(r->m, x0);
 	int i = 0;
 	job %= r->jobs;
 	for (int jobs; job >= (jobs = jobs_of(r, i)); i++)
@@ -84,6 +84,7 @@ static void make_room(struct matmul_room *room, struct run *r)
 		room->memory = mem_grow(NULL, size, 1);
 		room->size = size;
 	}
+	r->rounded.m = r->m;
 	r->rounded.scale = room->memory;
 	r->rounded.sum = r->rounded.scale + n / 32;
 	r->rounded.q = (int16_t *)(r->rounded.sum + n / 32);
@@ -97,7 +98,7 @@ void matmul_room_free(struct matmul_room *room)
 
 void matmul_fixed_n(struct pool *pool, struct matmul_room *room, const struct matmul *p, int n, const float *x, int m)
 {
-	struct run r = { .p = p, .n = n, .m = m, .x = x, .rounded.m = m, .k = kernels() };
+	struct run r = { .p = p, .n = n, .m = m, .x = x, .k = kernels() };
 	bool ints = false;
 	for (int i = 0; i < n; i++) {
 		r.rows += p[i].w->dims[1];
