@@ -230,7 +230,8 @@ shards() {
 
 # Two hosts, one and two. With sshd they are real to ssh, on addresses of
 # their own; otherwise a program in the place of ssh does what it would do.
-# A host is made known to the tools by SSH_CONNECTION, as sshd has it.
+# A host is made known to the tools by SSH_CONNECTION, as sshd has it; like
+# sshd it sets SHELL, which parallel --pipe cannot do without.
 stand_in_hosts() {
 	command -v rsync >/dev/null || skip 'rsync is not installed'
 	mkdir -p home/one home/two
@@ -244,7 +245,7 @@ stand_in_hosts() {
 	echo "\$host \$*" >>"$PWD/ssh.log"
 	echo \$\$ >>"$PWD/pids.\$host"
 	[ "\$host" = one ] && last=1 || last=2
-	export PATH=$PWD/path:/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
+	export PATH=$PWD/path:/usr/local/bin:/usr/bin:/bin HOME=$PWD/home/\$host SHELL=/bin/sh SSH_CONNECTION="127.0.0.1 1 127.0.0.\$last 22"
 	cd "\$HOME" && exec sh -c "\$*" 3<&- 9<&-
 	END
 	chmod +x ssh
