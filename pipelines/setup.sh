@@ -1,16 +1,20 @@
 #!/bin/sh
-# setup.sh [PACKAGE]...
+# setup.sh [--tests] [PACKAGE]...
 #
 # Installs what building, testing and the demo need and this machine lacks,
 # by package name, as root or through sudo without a password. Where neither
 # is possible it prints the one command to run and stops with status 1.
 # Where all is there (the usual case) no package tool is called.
-# Packages named as operands are wanted as well.
+# Packages named as operands are wanted as well; with --tests so are those
+# without which some tests are skipped.
 set -eu
+
+tests=
+[ "${1-}" != --tests ] || { shift; tests='rsync openssh-client openssh-server curl openssl openmpi-bin libopenmpi-dev'; }
 
 # libc6-dev is only recommended by gcc, and recommendations are left out below.
 wanted="gcc libc6-dev libcjson-dev libopenblas-dev libcurl4-openssl-dev
-	parallel jq gnuplot-nox bats bats-assert bats-support man-db $*"
+	parallel jq gnuplot-nox bats bats-assert bats-support man-db $tests $*"
 
 say()
 {

@@ -141,7 +141,7 @@ void training_start(struct training *t, struct cli_tool *tool, const struct opt 
 	t->model = model_open(c->model, c->llm.chat_template, &err);
 	if (!t->model)
 		cli_die(c, EXIT_NOTHING, "%s: %s", c->model, err.msg);
-	if (!t->model->chat)
+	else if (!t->model->chat)
 		cli_die(c, EXIT_NOTHING, "%s: the file has no chat template; name its family with --chat-template",
 		    c->model);
 	one_writes(t);

@@ -56,7 +56,7 @@ static double total(const float *x, int n)
 /* Which of two tokens comes first. */
 static bool before(const float *logits, int a, int b)
 {
-	return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+	return logits[a] > logits[b] || (a < b && logits[a] == logits[b]);
 }
 
 /* Down from place i of a heap of n, the first on top (or, reversed, the last). */

@@ -32,7 +32,7 @@ static struct cut cut(int n, int parts)
 }
 
 /* The larger side is halved until the tile is of at most that many elements. */
-static void cut_tiles(const struct gemm *g, struct cut *rows, struct cut *cols, double most)
+static void cut_tiles(const struct gemm *g, struct cut *rows, struct cut *cols, int most)
 {
 	int down = 1, across = 1;
 
@@ -75,7 +75,7 @@ static void put_in_order(struct gemm_job *all, int i, const struct gemm *g, stru
 /* Smaller tiles where there would be too few. */
 static void cut_all(struct gemm_job *all, const struct gemm *g)
 {
-	for (double most = TILE; most >= LEAST * LEAST; most /= 2) {
+	for (int most = TILE; most >= LEAST * LEAST; most /= 2) {
 		int tiles = 0;
 
 		for (int i = 0; i < all->n; i++) {

@@ -86,6 +86,15 @@ lacking() {
 	assert_output --regexp ' python3-pip$'
 }
 
+@test "--tests: and what some tests are skipped without" {
+	lacking jq
+	touch updated
+	run "$repo/pipelines/setup.sh" --tests python3-pip
+	assert_success
+	run cat asked
+	assert_output --regexp ' jq rsync openssh-client .* libopenmpi-dev python3-pip$'
+}
+
 @test "no root, but sudo" {
 	lacking gcc
 	touch updated sudo-works

@@ -249,11 +249,11 @@ static const char *written(const struct tokenizer *t, const struct ids *ids)
 
 static int conversation(const char *roles, struct message m[8])
 {
-	int n = 0;
+	const int n = (int)strnlen(roles, 8);
 
-	for (; n < 8 && roles[n]; n++)
-		m[n] = roles[n] == 'S' ? (struct message){ "system", " Be. " } :
-		    roles[n] == 'U' ? (struct message){ "user", "  Hi  you \n" } :
+	for (int i = 0; i < n; i++)
+		m[i] = roles[i] == 'S' ? (struct message){ "system", " Be. " } :
+		    roles[i] == 'U' ? (struct message){ "user", "  Hi  you \n" } :
 		    (struct message){ "assistant", "Yes! " };
 	return n;
 }

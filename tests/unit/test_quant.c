@@ -209,9 +209,13 @@ static void uneven_blocks_come_back(void)
 	float x[256], y[256];
 	unsigned char b[256];
 
-	for (int i = 0; i < 256; i++)
-		x[i] = (i / 32 == 0 ? 0 : i / 32 == 1 ? -3 : i / 32 == 2 ? 3 : i / 32 == 3 ? 1 + (float)(i % 32) / 16 :
-		    i / 32 == 4 ? -1 - (float)(i % 32) / 16 : sinf((float)i) * (float)(i / 32 - 4));
+	for (int i = 0; i < 256; i++) {
+		const int part = i / 32;
+		const float rising = 1 + (float)(i % 32) / 16;
+
+		x[i] = part == 0 ? 0 : part == 1 ? -3 : part == 2 ? 3 : part == 3 ? rising : part == 4 ? -rising :
+		    sinf((float)i) * (float)(part - 4);
+	}
 	for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
 		quantize_row(types[t].type, x, b, 256);
 		dequantize_row(types[t].type, b, y, 256);

@@ -79,24 +79,21 @@ static void a_shared_prefix_changes_nothing(void)
 
 static void same_bytes_for_any_number_of_threads(const struct net_shape *s)
 {
+	struct fixture one = fixture_new(s, 1);
 	double logps[2][NSEGS];
-	float *first = NULL;
-	size_t n = 0;
+	size_t n;
 
-	for (int threads = 1; threads <= 3; threads++) {
+	trainer_weights(one.t, &n);
+	backward_of_the_tree(&one, logps[0]);
+	for (int threads = 2; threads <= 3; threads++) {
 		struct fixture f = fixture_new(s, threads);
 
-		backward_of_the_tree(&f, logps[threads > 1]);
-		if (threads == 1) {
-			trainer_weights(f.t, &n);
-			first = malloc(n * sizeof *first);
-			memcpy(first, trainer_grads(f.t), n * sizeof *first);
-		}
-		CHECK(memcmp(first, trainer_grads(f.t), n * sizeof *first) == 0);
-		CHECK(memcmp(logps[0], logps[threads > 1], sizeof logps[0]) == 0);
+		backward_of_the_tree(&f, logps[1]);
+		CHECK(memcmp(trainer_grads(one.t), trainer_grads(f.t), n * sizeof(float)) == 0);
+		CHECK(memcmp(logps[0], logps[1], sizeof logps[0]) == 0);
 		fixture_free(&f);
 	}
-	free(first);
+	fixture_free(&one);
 }
 
 static void the_same_bytes_for_any_number_of_threads(void)
@@ -159,9 +156,9 @@ static void engine_gives_the_same_log_probabilities(struct net_shape s)
 	CHECK(engine_step(e, rows, 32, logits, &err) == 0);
 	for (int i = 0; i < 31; i++) {
 		const float *x = logits + (size_t)i * (size_t)s.vocab;
-		double total = 0;
+		double total = exp((double)x[0]);
 
-		for (int j = 0; j < s.vocab; j++)
+		for (int j = 1; j < s.vocab; j++)
 			total += exp((double)x[j]);
 		sum += (double)x[tokens[1][i + 1]] - log(total);
 	}

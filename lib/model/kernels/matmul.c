@@ -87,7 +87,7 @@ static void make_room(struct matmul_room *room, struct run *r)
 	r->rounded.m = r->m;
 	r->rounded.scale = room->memory;
 	r->rounded.sum = r->rounded.scale + n / 32;
-	r->rounded.q = (int16_t *)(r->rounded.sum + n / 32);
+	r->rounded.q = (void *)(r->rounded.sum + n / 32);
 }
 
 void matmul_room_free(struct matmul_room *room)
