@@ -1,7 +1,9 @@
 /*
  * A run is two counts: jobs that nobody has taken yet, and jobs that are not
  * yet done. Who takes one from the first may read what to run, for the caller
- * does not leave before the second is 0.
+ * does not leave before the second is 0. Which job it is comes then: the next
+ * of the thread's own share, so that its jobs are neighbours and find in its
+ * caches what the one before has left there, or of a share that is behind.
  *
  * A model's step is some hundred short runs, one upon the other. So workers
  * that have nothing to do, and a caller that waits for the last job, look
@@ -26,14 +28,24 @@ enum {
 	PAUSES = 16,            /* between two looks at the clock */
 };
 
-/* One thread's: waits that go without spinning. */
+/* Waits of a thread that go without spinning. */
 struct patience {
 	int left, penalty;
 };
 
+/* A thread, the caller being the first. */
+struct member {
+	atomic_int next;                /* of its share of the jobs, those not yet taken: next … end - 1 */
+	int end;
+	struct patience patience;
+	struct pool *pool;
+	pthread_t thread;               /* of a worker */
+	char apart[64];                 /* from the next one's cache line */
+};
+
 struct pool {
 	int threads;                    /* the caller's included */
-	pthread_t *workers;             /* threads - 1 of them */
+	struct member *members;         /* so many */
 	bool spins;
 	pthread_mutex_t lock;
 	pthread_cond_t wake, idle;
@@ -41,11 +53,9 @@ struct pool {
 	atomic_int asleep;              /* workers that wait for wake */
 	atomic_bool waiting;            /* the caller waits for idle */
 	atomic_bool busy;               /* a run is under way */
-	struct patience caller;
 	/* of the run */
 	void (*fn)(void *arg, int job);
 	void *arg;
-	int jobs;
 	atomic_int untaken, undone;
 };
 
@@ -90,14 +100,28 @@ static bool spin(atomic_int *count, bool zero, struct patience *t)
 	return false;
 }
 
-static void take_jobs(struct pool *p)
+/* The job that one of those not yet taken entitles to: of the thread's own
+ * share, as long as there is one, or else of another's. */
+static int pick(const struct pool *p, int self)
+{
+	for (int i = self;; i = i + 1 < p->threads ? i + 1 : 0) {
+		struct member *m = &p->members[i];
+		int job = atomic_load_explicit(&m->next, memory_order_relaxed);
+		while (job < m->end)
+			if (atomic_compare_exchange_weak_explicit(&m->next, &job, job + 1, memory_order_relaxed,
+			        memory_order_relaxed))
+				return job;
+	}
+}
+
+static void take_jobs(struct pool *p, int self)
 {
 	int done = 0, n = atomic_load_explicit(&p->untaken, memory_order_relaxed);
 	while (n > 0) {
 		if (!atomic_compare_exchange_weak_explicit(&p->untaken, &n, n - 1, memory_order_acquire,
 		        memory_order_relaxed))
 			continue;
-		p->fn(p->arg, p->jobs - n);
+		p->fn(p->arg, pick(p, self));
 		done++;
 		n = atomic_load_explicit(&p->untaken, memory_order_relaxed);
 	}
@@ -124,10 +148,10 @@ static bool sleep_until_jobs(struct pool *p)
 
 static void *work(void *arg)
 {
-	struct pool *p = arg;
-	struct patience patience = { 0 };
-	while ((p->spins && spin(&p->untaken, false, &patience)) || sleep_until_jobs(p))
-		take_jobs(p);
+	struct member *self = arg;
+	struct pool *p = self->pool;
+	while ((p->spins && spin(&p->untaken, false, &self->patience)) || sleep_until_jobs(p))
+		take_jobs(p, (int)(self - p->members));
 	return NULL;
 }
 
@@ -136,7 +160,7 @@ struct pool *pool_new(int threads)
 	if (threads <= 0)
 		threads = cpus_available();
 	struct pool *p = mem_zalloc(1, sizeof(*p));
-	p->workers = mem_zalloc((size_t)threads, sizeof(*p->workers));
+	p->members = mem_zalloc((size_t)threads, sizeof(*p->members));
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
 	pthread_cond_init(&p->idle, NULL);
@@ -151,8 +175,13 @@ struct pool *pool_new(int threads)
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (p->threads < threads && pthread_create(&p->workers[p->threads - 1], NULL, work, p) == 0)
+	while (p->threads < threads) {
+		struct member *m = &p->members[p->threads];
+		m->pool = p;
+		if (pthread_create(&m->thread, NULL, work, m) != 0)
+			break;
 		p->threads++;
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return p;
 }
@@ -177,7 +206,7 @@ static void wake_workers(struct pool *p, int jobs)
 
 static void wait_until_done(struct pool *p)
 {
-	if (p->spins && spin(&p->undone, true, &p->caller))
+	if (p->spins && spin(&p->undone, true, &p->members[0].patience))
 		return;
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->waiting, true);
@@ -197,11 +226,16 @@ void pool_run(struct pool *p, void (*fn)(void *arg, int job), void *arg, int job
 	}
 	p->fn = fn;
 	p->arg = arg;
-	p->jobs = jobs;
+	for (int i = 0, first = 0; i < p->threads; i++) {
+		struct member *m = &p->members[i];
+		m->end = first + (jobs - first) / (p->threads - i);
+		atomic_store_explicit(&m->next, first, memory_order_relaxed);
+		first = m->end;
+	}
 	atomic_store(&p->undone, jobs);
 	atomic_store(&p->untaken, jobs);
 	wake_workers(p, jobs);
-	take_jobs(p);
+	take_jobs(p, 0);
 	wait_until_done(p);
 	atomic_store_explicit(&p->busy, false, memory_order_release);
 }
@@ -214,11 +248,11 @@ void pool_free(struct pool *p)
 	p->stop = true;
 	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
-	for (int i = 0; i < p->threads - 1; i++)
-		pthread_join(p->workers[i], NULL);
+	for (int i = 1; i < p->threads; i++)
+		pthread_join(p->members[i].thread, NULL);
 	pthread_cond_destroy(&p->idle);
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->lock);
-	free(p->workers);
+	free(p->members);
 	free(p);
 }

@@ -1,7 +1,8 @@
 /*
  * A small pool of threads. pool_run calls fn(arg, job) for job = 0 … jobs-1,
- * each once, in no particular order, on the caller's thread and the others,
- * and returns when all are done. Jobs must not depend on which thread runs
+ * each once, on the caller's thread and the others, and returns when all are
+ * done. The order is not certain, but neighbouring jobs mostly follow upon
+ * each other on one thread. Jobs must not depend on which thread runs
  * them: results are the same for any number of threads. A job that calls
  * pool_run itself gets a plain loop.
  */

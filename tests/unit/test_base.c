@@ -389,6 +389,38 @@ static void pool_results_are_visible(void)
 	pool_free(p);
 }
 
+struct held {
+	atomic_int others;
+	int jobs;
+	bool all;
+};
+
+/* The first one is not done before all others are. */
+static void held_job(void *arg, int job)
+{
+	struct held *h = arg;
+	if (job > 0)
+		atomic_fetch_add(&h->others, 1);
+	for (int i = 0; job == 0 && !h->all && i < 20000; i++) {
+		h->all = atomic_load(&h->others) == h->jobs - 1;
+		if (!h->all)
+			usleep(1000);
+	}
+}
+
+static void pool_takes_over_from_who_is_behind(void)
+{
+	for (int threads = 2; threads <= 4; threads++) {
+		struct pool *p = pool_new(threads);
+		for (int jobs = 2; jobs < 50; jobs += 5) {
+			struct held h = { .jobs = jobs };
+			pool_run(p, held_job, &h, jobs);
+			CHECK(h.all);
+		}
+		pool_free(p);
+	}
+}
+
 static double cpu_seconds(void)
 {
 	struct timespec t;
@@ -461,6 +493,7 @@ int main(void)
 	TEST(pool_runs_each_job_once);
 	TEST(pool_inside_a_job);
 	TEST(pool_results_are_visible);
+	TEST(pool_takes_over_from_who_is_behind);
 	TEST(pool_sleeps_between_runs);
 	TEST(cpus);
 	return tests_done();

@@ -6,12 +6,11 @@
 #include "base/mem.h"
 #include "model/kernels/kernels.h"
 
-/* A job is some neighbouring rows of a tensor. With few rows of x, many: what
- * a panel asks of memory for the next one is then for the same thread. With
- * many rows of x memory matters less, and short jobs let all threads end at
- * about the same time. */
+/* A job is some neighbouring rows of a tensor, short ones, so that all threads
+ * end at about the same time. Neighbouring jobs are one thread's, as far as
+ * that goes: what a panel asks of memory for the next one is then for it. */
 enum {
-	JOBS_A_THREAD = 6,      /* and one more for each two rows of x, up to a stripe's */
+	JOBS_A_THREAD = 16,
 	MOST_JOB_ROWS = 256,
 	FEW_ROWS = 4,           /* up to so many rows of x are rounded on the caller's thread */
 };
@@ -104,7 +103,7 @@ void matmul_fixed_n(struct pool *pool, struct matmul_room *room, const struct ma
 		r.rows += p[i].w->dims[1];
 		ints |= integers(p[i].w);
 	}
-	r.rows = r.rows / ((JOBS_A_THREAD + (m < STRIPE ? m : STRIPE) / 2) * pool_threads(pool)) + 1;
+	r.rows = r.rows / (JOBS_A_THREAD * pool_threads(pool)) + 1;
 	r.rows = r.rows < MOST_JOB_ROWS ? r.rows : MOST_JOB_ROWS;
 	for (int i = 0; i < n; i++)
 		r.jobs += jobs_of(&r, i);
