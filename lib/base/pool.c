@@ -1,9 +1,9 @@
 /*
- * A run is two counts: jobs that nobody has taken yet, and jobs that are not
- * yet done. Who takes one from the first may read what to run, for the caller
- * does not leave before the second is 0. Which job it is comes then: the next
- * of the thread's own share, so that its jobs are neighbours and find in its
- * caches what the one before has left there, or of a share that is behind.
+ * Each thread has a share of a run's jobs, neighbours, which find in its caches
+ * what the one before has left there; where its own is at its end it takes
+ * from others'. Who has taken a job may read what to run, for the caller does
+ * not leave before all jobs are done. A share is changed as a whole, so that
+ * one who looks at it for a run that is over takes a job of the next, or none.
  *
  * A model's step is some hundred short runs, one upon the other. So workers
  * that have nothing to do, and a caller that waits for the last job, look
@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -35,8 +36,7 @@ struct patience {
 
 /* A thread, the caller being the first. */
 struct member {
-	atomic_int next;                /* of its share of the jobs, those not yet taken: next … end - 1 */
-	int end;
+	_Atomic uint64_t share;         /* of the jobs: those not yet taken, from the lower half to before the upper */
 	struct patience patience;
 	struct pool *pool;
 	pthread_t thread;               /* of a worker */
@@ -56,7 +56,8 @@ struct pool {
 	/* of the run */
 	void (*fn)(void *arg, int job);
 	void *arg;
-	atomic_int untaken, undone;
+	atomic_int undone;              /* its jobs that are not yet done */
+	atomic_int runs;                /* so many runs have begun */
 };
 
 static void pause_cpu(void)
@@ -75,11 +76,11 @@ static long nanoseconds_since(const struct timespec *start)
 	return (long)(now.tv_sec - start->tv_sec) * 1000000000 + (now.tv_nsec - start->tv_nsec);
 }
 
-/* Looks for a while whether the count is 0 (or is not). */
-static bool spin(atomic_int *count, bool zero, struct patience *t)
+/* Looks for a while whether the count is that value (or, equal being false, no longer is). */
+static bool spin(atomic_int *count, int value, bool equal, struct patience *t)
 {
 	struct timespec start;
-	if ((atomic_load_explicit(count, memory_order_acquire) == 0) == zero)
+	if ((atomic_load_explicit(count, memory_order_acquire) == value) == equal)
 		return true;
 	if (t->left > 0) {
 		t->left--;
@@ -89,7 +90,7 @@ static bool spin(atomic_int *count, bool zero, struct patience *t)
 	do {
 		for (int i = 0; i < PAUSES; i++) {
 			pause_cpu();
-			if ((atomic_load_explicit(count, memory_order_acquire) == 0) == zero) {
+			if ((atomic_load_explicit(count, memory_order_acquire) == value) == equal) {
 				t->penalty /= 2;
 				return true;
 			}
@@ -100,30 +101,24 @@ static bool spin(atomic_int *count, bool zero, struct patience *t)
 	return false;
 }
 
-/* The job that one of those not yet taken entitles to: of the thread's own
- * share, as long as there is one, or else of another's. */
-static int pick(const struct pool *p, int self)
+/* A job that nobody has taken; -1 where there is none. */
+static int take(struct member *m)
 {
-	for (int i = self;; i = i + 1 < p->threads ? i + 1 : 0) {
-		struct member *m = &p->members[i];
-		int job = atomic_load_explicit(&m->next, memory_order_relaxed);
-		while (job < m->end)
-			if (atomic_compare_exchange_weak_explicit(&m->next, &job, job + 1, memory_order_relaxed,
-			        memory_order_relaxed))
-				return job;
-	}
+	uint64_t share = atomic_load_explicit(&m->share, memory_order_relaxed);
+	while ((uint32_t)share < share >> 32)
+		if (atomic_compare_exchange_weak_explicit(&m->share, &share, share + 1, memory_order_acquire,
+		        memory_order_relaxed))
+			return (int)(uint32_t)share;
+	return -1;
 }
 
 static void take_jobs(struct pool *p, int self)
 {
-	int done = 0, n = atomic_load_explicit(&p->untaken, memory_order_relaxed);
-	while (n > 0) {
-		if (!atomic_compare_exchange_weak_explicit(&p->untaken, &n, n - 1, memory_order_acquire,
-		        memory_order_relaxed))
-			continue;
-		p->fn(p->arg, pick(p, self));
-		done++;
-		n = atomic_load_explicit(&p->untaken, memory_order_relaxed);
+	int done = 0;
+	for (int i = 0; i < p->threads; i++) {
+		struct member *m = &p->members[(self + i) % p->threads];
+		for (int job; (job = take(m)) >= 0; done++)
+			p->fn(p->arg, job);
 	}
 	/* Either the caller sees 0 before it waits, or it is seen waiting. */
 	if (done > 0 && atomic_fetch_sub(&p->undone, done) == done && atomic_load(&p->waiting)) {
@@ -133,12 +128,12 @@ static void take_jobs(struct pool *p, int self)
 	}
 }
 
-/* Sleeps until there are jobs; false where the pool ends. */
-static bool sleep_until_jobs(struct pool *p)
+/* Sleeps until the next run; false where the pool ends. */
+static bool sleep_until_run(struct pool *p, int seen)
 {
 	pthread_mutex_lock(&p->lock);
 	atomic_fetch_add(&p->asleep, 1);
-	while (!p->stop && atomic_load(&p->untaken) == 0)
+	while (!p->stop && atomic_load(&p->runs) == seen)
 		pthread_cond_wait(&p->wake, &p->lock);
 	atomic_fetch_sub(&p->asleep, 1);
 	const bool more = !p->stop;
@@ -150,8 +145,11 @@ static void *work(void *arg)
 {
 	struct member *self = arg;
 	struct pool *p = self->pool;
-	while ((p->spins && spin(&p->untaken, false, &self->patience)) || sleep_until_jobs(p))
+	int seen = 0;
+	while ((p->spins && spin(&p->runs, seen, false, &self->patience)) || sleep_until_run(p, seen)) {
+		seen = atomic_load(&p->runs);
 		take_jobs(p, (int)(self - p->members));
+	}
 	return NULL;
 }
 
@@ -167,8 +165,8 @@ struct pool *pool_new(int threads)
 	atomic_init(&p->asleep, 0);
 	atomic_init(&p->waiting, false);
 	atomic_init(&p->busy, false);
-	atomic_init(&p->untaken, 0);
 	atomic_init(&p->undone, 0);
+	atomic_init(&p->runs, 0);
 	p->spins = threads <= cpus_available();
 	p->threads = 1;
 	/* Signals are for the program's own thread. */
@@ -206,7 +204,7 @@ static void wake_workers(struct pool *p, int jobs)
 
 static void wait_until_done(struct pool *p)
 {
-	if (p->spins && spin(&p->undone, true, &p->members[0].patience))
+	if (p->spins && spin(&p->undone, 0, true, &p->members[0].patience))
 		return;
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->waiting, true);
@@ -226,14 +224,13 @@ void pool_run(struct pool *p, void (*fn)(void *arg, int job), void *arg, int job
 	}
 	p->fn = fn;
 	p->arg = arg;
+	atomic_store_explicit(&p->undone, jobs, memory_order_relaxed);
 	for (int i = 0, first = 0; i < p->threads; i++) {
-		struct member *m = &p->members[i];
-		m->end = first + (jobs - first) / (p->threads - i);
-		atomic_store_explicit(&m->next, first, memory_order_relaxed);
-		first = m->end;
+		const int end = first + (jobs - first) / (p->threads - i);
+		atomic_store_explicit(&p->members[i].share, (uint64_t)end << 32 | (uint32_t)first, memory_order_release);
+		first = end;
 	}
-	atomic_store(&p->undone, jobs);
-	atomic_store(&p->untaken, jobs);
+	atomic_fetch_add(&p->runs, 1);
 	wake_workers(p, jobs);
 	take_jobs(p, 0);
 	wait_until_done(p);

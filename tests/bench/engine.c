@@ -4,6 +4,7 @@
  * after, and a whole workload through llm.h: answers to four prompts, then
  * judgments of them, with prompts shared and without.
  */
+#include <math.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -148,13 +149,15 @@ static int engine_figures(struct err *err)
 	if (!b.e)
 		goto done;
 	measure_peak(&b);
-	bandwidth = memory_bandwidth(b.pool);
 	if ((prefilled = prefill(&b, err)) < 0)
 		goto done;
 	peak = measure_peak(&b);
+	bandwidth = memory_bandwidth(b.pool);
 	for (int i = 0; i < BATCHES; i++) {
 		if ((decoded[i] = decode(&b, batches[i], err)) < 0)
 			goto done;
+		if (batches[i] == 1)
+			bandwidth = fmax(bandwidth, memory_bandwidth(b.pool));
 		peaks[i] = measure_peak(&b);
 	}
 	/* Tokens a second, where every product ran at the peak: a second's FLOP over a token's. */

@@ -128,7 +128,7 @@ INLINE void finish(const struct weights *b, const struct x_rows *one, size_t i, 
 INLINE void fetch_ahead_rows(struct weights *b, size_t n)
 {
 	for (size_t i = 0; i < n * PANEL; i += 64)
-		__builtin_prefetch((const void *)(b->ahead + i));
+		__builtin_prefetch((const void *)(b->ahead + i), 0, 2);
 	b->ahead += n * PANEL;
 }
 

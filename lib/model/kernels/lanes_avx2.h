@@ -2,7 +2,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "model/kernels/round_avx2.h"
+#include "model/kernels/common_avx2.h"
 
 #define LANES 8
 #define TILE_M 2        /* 2 x 6 accumulators of 16 registers */
@@ -105,10 +105,7 @@ static inline ivec h_madd(hvec a, hvec b, ivec c)
 /* Four bytes of each of eight rows, stride bytes apart. */
 static inline uivec gather1(const unsigned char *p, size_t stride)
 {
-	int v[8];
-	for (size_t i = 0; i < 8; i++)
-		memcpy(&v[i], p + i * stride, sizeof v[i]);
-	return (uivec)_mm256_setr_epi32(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+	return (uivec)eight_words(p, stride);
 }
 
 /* Sixteen bytes: v[i] has bytes 4 i … 4 i + 3 of each. */
@@ -116,9 +113,8 @@ static inline void gather4(const unsigned char *p, size_t stride, uhvec v[4])
 {
 	__m256i r[4];
 	for (size_t i = 0; i < 4; i++)
-		r[i] = _mm256_inserti128_si256(
-		    _mm256_castsi128_si256(_mm_loadu_si128((const void *)(p + i * stride))),
-		    _mm_loadu_si128((const void *)(p + (i + 4) * stride)), 1);
+		r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(sixteen_bytes(p + i * stride)),
+		    sixteen_bytes(p + (i + 4) * stride), 1);
 	const __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
 	const __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
 	v[0] = (uhvec)_mm256_unpacklo_epi64(a, c);

@@ -2,7 +2,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "model/kernels/round_avx2.h"
+#include "model/kernels/common_avx2.h"
 
 #define LANES 16
 #define TILE_M 4        /* 4 x 6 accumulators of 32 registers */
@@ -104,16 +104,8 @@ static inline ivec h_madd(hvec a, hvec b, ivec c)
 /* Four bytes of each of sixteen rows, stride bytes apart. */
 static inline uivec gather1(const unsigned char *p, size_t stride)
 {
-	int v[16];
-	for (size_t i = 0; i < 16; i++)
-		memcpy(&v[i], p + i * stride, sizeof v[i]);
-	return (uivec)_mm512_setr_epi32(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11],
-	    v[12], v[13], v[14], v[15]);
-}
-
-static inline __m128i sixteen_bytes(const unsigned char *p)
-{
-	return _mm_loadu_si128((const void *)p);
+	return (uivec)_mm512_inserti64x4(_mm512_castsi256_si512(eight_words(p, stride)),
+	    eight_words(p + 8 * stride, stride), 1);
 }
 
 /* Sixteen bytes: v[i] has bytes 4 i … 4 i + 3 of each. */

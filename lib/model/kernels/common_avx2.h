@@ -1,9 +1,11 @@
-/* Rounding x to integers: eight lanes, for AVX2 and for what has more. */
-#ifndef MR_MODEL_KERNELS_ROUND_AVX2_H
-#define MR_MODEL_KERNELS_ROUND_AVX2_H
+/* For AVX2 and for what has more: rounding x to integers, and loads. */
+#ifndef MR_MODEL_KERNELS_COMMON_AVX2_H
+#define MR_MODEL_KERNELS_COMMON_AVX2_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The largest magnitude; larger than any where one is not a number. */
 static inline float largest_of_32(const float *x)
@@ -36,6 +38,25 @@ static inline int round_32(int16_t *q, const float *x, float by)
 	s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
 	s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
 	return _mm_cvtsi128_si32(s);
+}
+
+static inline __m128i sixteen_bytes(const unsigned char *p)
+{
+	return _mm_loadu_si128((const void *)p);
+}
+
+static inline __m128i four_words(const unsigned char *p, size_t stride)
+{
+	int v[4];
+	for (size_t i = 0; i < 4; i++)
+		memcpy(&v[i], p + i * stride, sizeof v[i]);
+	return _mm_setr_epi32(v[0], v[1], v[2], v[3]);
+}
+
+/* Four bytes of each of eight rows, stride bytes apart. */
+static inline __m256i eight_words(const unsigned char *p, size_t stride)
+{
+	return _mm256_setr_m128i(four_words(p, stride), four_words(p + 4 * stride, stride));
 }
 
 #endif
