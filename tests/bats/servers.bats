@@ -1,12 +1,10 @@
 #!/usr/bin/env bats
 # The tools with models behind servers: faults, refusals, kills, keys. The
-# server is tests/helper/server.c. MR_SERVER_RECORDS: records of the runs with
-# faults [40].
+# server is tests/helper/server.c.
 
 load helper
 load servers
 
-RECORDS=${MR_SERVER_RECORDS:-40}
 ALL_FAULTS=429=5,500=5,503=5,reset=5,close=5,garbage=5,truncated=5,empty=5,slow=5,hang=5
 
 prepare() {
@@ -34,12 +32,14 @@ posts() {
 }
 
 @test "5 % of each fault: nothing lost, nothing twice, the same output as without faults" {
+	local records=2000
+	case $B in */asan) records=100 ;; esac
 	server good
 	server bad --faults $ALL_FAULTS --log log
-	prompts "$RECORDS" >in.jsonl
+	prompts $records >in.jsonl
 	sample "$good" -n 2 in.jsonl >clean
 	[ "$(jq -r .id clean)" = "$(jq -r .id in.jsonl)" ]
-	sample "$bad" -n 2 --jobs 64 --timeout 1 --retries 30 --rejects rejects in.jsonl >faulty 2>err
+	sample "$bad" -n 2 --jobs 256 --timeout 1 --retries 30 --rejects rejects in.jsonl >faulty 2>err
 	cmp faulty clean
 	[ ! -s rejects ]
 	# it did fail, in many ways, and what was answered was not asked again
