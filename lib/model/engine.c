@@ -14,6 +14,7 @@ enum {
 	FEW_ROWS = 4,                   /* up to so many, small operations run on the caller's thread */
 	EXACT_FLOATS = 1 << 22,         /* of a matrix, dequantised at once on the reference path */
 	MOST_BLOCKS = 1 << 20,
+	ATTEND_JOBS = 4,                /* a thread's, at least */
 };
 
 /* A step's rows are at most ENGINE_MAX_ROWS; each scratch array has a row for each. */
@@ -35,9 +36,11 @@ struct engine {
 	struct row {
 		int seq, pos;
 		bool logits;
+		int beside;     /* place i of attention is the row rows[i].beside */
 	} rows[ENGINE_MAX_ROWS];
 	/* of the phase that runs */
 	int layer_index;
+	int attend_rows, attend_heads;  /* of a job: rows, and key/value heads */
 	const struct gguf_tensor *norm_weight;
 	const struct gguf_tensor *out_bias;     /* of the product that is added; NULL: none */
 };
@@ -197,6 +200,11 @@ static void each_row(struct engine *e, void (*fn)(void *arg, int row))
 			fn(e, i);
 }
 
+static const float *const *blocks_of(const struct engine *e, int row)
+{
+	return (const float *const *)kv_blocks(e->kv, e->rows[row].seq);
+}
+
 static void embed_row(struct engine *e, int i, int32_t token)
 {
 	const struct model_config *c = &e->m->config;
@@ -268,26 +276,68 @@ static void store_row(void *arg, int i)
 	}
 }
 
-/* One row's heads that share a key/value head. */
+/* Rows whose sequences begin with the same block stand side by side. */
+static void order_rows(struct engine *e)
+{
+	for (int i = 0; i < e->nrows; i++) {
+		const float *first = *blocks_of(e, i);
+		int j = i;
+		for (; j > 0 && *blocks_of(e, e->rows[j - 1].beside) > first; j--)
+			e->rows[j].beside = e->rows[j - 1].beside;
+		e->rows[j].beside = i;
+	}
+}
+
+/* The heads that share key/value head h, at the rows of a, whose q and out are
+ * those of head 0. */
+static void attend_head(const struct engine *e, struct attend a, int h)
+{
+	const struct model_config *c = &e->m->config;
+	const size_t d = (size_t)c->head_size, at = (size_t)(h * (c->heads / c->kv_heads)) * d;
+	a.k_at = (size_t)(e->layer_index * c->kv_heads + h) * e->head_floats;
+	a.v_at = a.k_at + d * KV_POSITIONS;
+	for (int r = 0; r < a.rows; r++) {
+		a.row[r].q += at;
+		a.row[r].out += at;
+	}
+	kernels()->attend(&a);
+}
+
+/* Some rows and key/value heads. Rows go together where they begin with the
+ * same block. */
 static void attend_job(void *arg, int job)
 {
 	struct engine *e = arg;
 	const struct model_config *c = &e->m->config;
-	const int i = job / c->kv_heads, h = job % c->kv_heads, group = c->heads / c->kv_heads;
-	const size_t at = ((size_t)i * (size_t)c->heads + (size_t)(h * group)) * (size_t)c->head_size;
-	const size_t k_at = (size_t)(e->layer_index * c->kv_heads + h) * e->head_floats;
-	kernels()->attend(&(struct attend){
-		.q = e->q + at,
-		.out = e->att + at,
-		.heads = group,
+	const int parts = c->kv_heads / e->attend_heads, h = job % parts * e->attend_heads;
+	const int from = job / parts * e->attend_rows, left = e->nrows - from;
+	const int end = from + (left < e->attend_rows ? left : e->attend_rows);
+	struct attend a = {
+		.heads = c->heads / c->kv_heads,
 		.head_size = c->head_size,
-		.n = e->rows[i].pos + 1,
-		.blocks = (const float *const *)kv_blocks(e->kv, e->rows[i].seq),
-		.k_at = k_at,
-		.v_at = k_at + (size_t)c->head_size * KV_POSITIONS,
 		.v_stride = e->v_stride,
 		.scale = 1.0f / sqrtf((float)c->head_size),
-	});
+	};
+	for (int place = from; place < end; place++) {
+		const int i = e->rows[place].beside;
+		const size_t at = (size_t)i * (size_t)(c->heads * c->head_size);
+		a.row[a.rows++] = (struct attend_row){ e->q + at, e->att + at, e->rows[i].pos + 1, blocks_of(e, i) };
+		if (place + 1 < end && *blocks_of(e, e->rows[place + 1].beside) == *a.row[0].blocks)
+			continue;
+		for (int k = h; k < h + e->attend_heads; k++)
+			attend_head(e, a, k);
+		a.rows = 0;
+	}
+}
+
+/* Jobs of several rows, or, where these would be too few, of a row and a
+ * key/value head. */
+static void attend_all(struct engine *e)
+{
+	const int heads = e->m->config.kv_heads, rows = e->nrows / (ATTEND_JOBS * pool_threads(e->pool));
+	e->attend_rows = rows < 1 ? 1 : rows < ATTEND_ROWS ? rows : ATTEND_ROWS;
+	e->attend_heads = rows < 1 ? 1 : heads;
+	pool_run(e->pool, attend_job, e, (e->nrows + e->attend_rows - 1) / e->attend_rows * (heads / e->attend_heads));
 }
 
 static void swiglu_row(void *arg, int i)
@@ -314,6 +364,7 @@ static void keep_wanted(struct engine *e)
 		n++;
 	}
 	e->nrows = n;
+	order_rows(e);
 }
 
 /* norm holds the layer's normed input, and afterwards the next one's. */
@@ -331,7 +382,7 @@ static void run_layer(struct engine *e, int index)
 		keep_wanted(e);
 	if (e->nrows == 0)
 		return;
-	pool_run(e->pool, attend_job, e, e->nrows * c->kv_heads);
+	attend_all(e);
 	products(e, &(struct matmul){ e->out, width, l->o }, 1, e->att, e->nrows);
 	e->norm_weight = l->ffn_norm;
 	e->out_bias = l->o_bias;
@@ -369,9 +420,10 @@ static int append(struct engine *e, const struct engine_row *rows, int n, struct
 			return -1;
 		}
 		for (int j = 0; j < more; j++)
-			e->rows[i + j] = (struct row){ seq, length + j, rows[i + j].logits };
+			e->rows[i + j] = (struct row){ .seq = seq, .pos = length + j, .logits = rows[i + j].logits };
 	}
 	e->nrows = n;
+	order_rows(e);
 	return 0;
 }
 

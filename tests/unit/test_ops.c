@@ -175,32 +175,42 @@ static void attend_by_definition(const float *q, int n, double *out)
 	}
 }
 
+/* One row alone, and beside others that see fewer positions, of the same blocks. */
 static void attention_is_softmax_of_scores_times_values(void)
 {
-	float q[GROUP * D], out[GROUP * D], first[GROUP * D];
+	static float q[ATTEND_ROWS][GROUP * D], out[ATTEND_ROWS][GROUP * D], alone[GROUP * D], first[GROUP * D];
 	double wanted[D];
 	for (int b = 0; b < BLOCKS; b++) {
 		fill(block[b], KV_POSITIONS * (D + STRIDE), 3, 10 + (uint64_t)b);
 		blocks[b] = block[b];
 	}
-	fill(q, GROUP * D, 2, 20);
+	fill(q[0], ATTEND_ROWS * GROUP * D, 2, 20);
 	for (int n = 1; n <= BLOCKS * KV_POSITIONS; n += n < 34 ? 1 : 13)
 		for (int k = 0, seen = 0; k < NNAMES; k++) {
 			if (matmul_force(names[k]) != 0)
 				continue;
-			kernels()->attend(&(struct attend){
-				.q = q, .out = out, .heads = GROUP, .head_size = D, .n = n, .blocks = blocks,
-				.k_at = 0, .v_at = V_AT, .v_stride = STRIDE, .scale = 1 / sqrtf(D),
-			});
+			struct attend a = { .rows = 1, .heads = GROUP, .head_size = D, .k_at = 0, .v_at = V_AT,
+				.v_stride = STRIDE, .scale = 1 / sqrtf(D) };
+			a.row[0] = (struct attend_row){ q[0], alone, n, blocks };
+			kernels()->attend(&a);
 			for (int h = 0; h < GROUP; h++) {
-				attend_by_definition(q + h * D, n, wanted);
+				attend_by_definition(q[0] + h * D, n, wanted);
 				for (int d = 0; d < D; d++)
-					CHECK_NEAR(out[h * D + d], wanted[d], 2e-5);
+					CHECK_NEAR(alone[h * D + d], wanted[d], 2e-5);
 			}
+			a.rows = ATTEND_ROWS;
+			for (int r = 0; r < a.rows; r++)
+				a.row[r] = (struct attend_row){ q[r], out[r], r == 5 ? n : (n * (r + 1) + 7) / 8, blocks };
+			a.row[5].q = q[0];
+			kernels()->attend(&a);
+			CHECK(same(alone, out[5], GROUP * D));
+			attend_by_definition(q[2] + D, a.row[2].n, wanted);
+			for (int d = 0; d < D; d++)
+				CHECK_NEAR(out[2][D + d], wanted[d], 2e-5);
 			/* AVX2 and AVX-512 agree to the bit */
 			if (strcmp(names[k], "portable") != 0 && seen++)
-				CHECK(same(first, out, GROUP * D));
-			memcpy(first, out, sizeof out);
+				CHECK(same(first, alone, GROUP * D));
+			memcpy(first, alone, sizeof alone);
 		}
 }
 

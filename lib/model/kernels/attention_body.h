@@ -75,7 +75,7 @@ INLINE void scores(const int heads, float *s, const float *q, const float *k, in
 			a[i] = v_set1(0.0f);
 		const float *kp = k + p;
 		for (int i = 0; i < d; i++, kp += KV_POSITIONS) {
-			const vec k0 = v_load(kp), k1 = v_load(kp + LANES);
+			const vec k0 = v_load_once(kp), k1 = v_load_once(kp + LANES);
 			UNROLL
 			for (int h = 0; h < heads; h++) {
 				const vec b = v_set1(q[h * d + i]);
@@ -101,7 +101,7 @@ INLINE void values(const int heads, const int nv, float *acc, const float *p, co
 		vec vj[VECS];
 		UNROLL
 		for (int i = 0; i < nv; i++)
-			vj[i] = v_load(v + i * LANES);
+			vj[i] = v_load_once(v + i * LANES);
 		UNROLL
 		for (int i = 0; i < heads * nv; i++)
 			a[i] = v_fma(v_set1(p[i / nv * KV_POSITIONS + j]), vj[i % nv], a[i]);
@@ -120,16 +120,12 @@ struct softmax {
  * positions from n on count nothing. acc is rescaled where the max grows. */
 INLINE void softmax_block(struct softmax *m, float *s, int n, float *acc, int stride)
 {
-	float lanes[LANES];
 	for (int j = n; j < KV_POSITIONS; j++)
 		s[j] = -INFINITY;
 	vec most = v_load(s);
 	for (int j = LANES; j < KV_POSITIONS; j += LANES)
 		most = v_max(v_load(s + j), most);
-	v_store(lanes, most);
-	float max = m->max;
-	for (int l = 0; l < LANES; l++)
-		max = lanes[l] > max ? lanes[l] : max;
+	const float here = v_largest(most), max = here > m->max ? here : m->max;
 	if (max > m->max) {
 		const vec f = v_exp(v_set1(m->max - max));
 		for (int i = 0; i < stride; i += LANES)
@@ -154,58 +150,62 @@ static float softmax_sum(const struct softmax *m)
 	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
-INLINE void attend_heads(const int heads, const struct attend *a, const float *q, float *out)
+/* The heads from first on. */
+INLINE void attend_heads(const int heads, const struct attend *a, int first)
 {
-	_Alignas(64) float qs[HEADS_AT_ONCE * MAX_HEAD_SIZE], acc[HEADS_AT_ONCE * MAX_HEAD_SIZE];
+	_Alignas(64) float qs[ATTEND_ROWS * HEADS_AT_ONCE * MAX_HEAD_SIZE];
+	_Alignas(64) float accs[ATTEND_ROWS * HEADS_AT_ONCE * MAX_HEAD_SIZE];
 	_Alignas(64) float s[HEADS_AT_ONCE * KV_POSITIONS];
-	struct softmax m[HEADS_AT_ONCE];
+	struct softmax ms[ATTEND_ROWS * HEADS_AT_ONCE];
 	const int d = a->head_size, stride = a->v_stride;
-	for (int i = 0; i < heads * d; i++)
-		qs[i] = q[i] * a->scale;
-	memset(acc, 0, sizeof(float) * (size_t)(heads * stride));
-	memset(m, 0, sizeof(m));
-	for (int h = 0; h < heads; h++)
-		m[h].max = -INFINITY;
-	for (int p = 0; p < a->n; p += KV_POSITIONS) {
-		const float *block = a->blocks[p / KV_POSITIONS], *v = block + a->v_at;
-		const int n = a->n - p < KV_POSITIONS ? a->n - p : KV_POSITIONS;
-		scores(heads, s, qs, block + a->k_at, d);
+	int most = 0;
+	for (int r = 0; r < a->rows; r++) {
+		for (int i = 0; i < heads * d; i++)
+			qs[r * heads * d + i] = a->row[r].q[first * d + i] * a->scale;
 		for (int h = 0; h < heads; h++)
-			softmax_block(&m[h], s + h * KV_POSITIONS, n, acc + h * stride, stride);
-		int i = 0;
-		for (; i + VECS * LANES <= stride; i += VECS * LANES)
-			values(heads, VECS, acc + i, s, v + i, stride, n);
-		for (; i < stride; i += LANES)
-			values(heads, 1, acc + i, s, v + i, stride, n);
+			ms[r * heads + h] = (struct softmax){ .max = -INFINITY };
+		most = a->row[r].n > most ? a->row[r].n : most;
 	}
-	for (int h = 0; h < heads; h++) {
-		const float sum = softmax_sum(&m[h]);
-		for (int i = 0; i < d; i++)
-			out[h * d + i] = acc[h * stride + i] / sum;
-	}
+	memset(accs, 0, sizeof(float) * (size_t)(a->rows * heads * stride));
+	for (int p = 0; p < most; p += KV_POSITIONS)
+		for (int r = 0; r < a->rows; r++) {
+			const struct attend_row *row = &a->row[r];
+			const int n = row->n - p < KV_POSITIONS ? row->n - p : KV_POSITIONS;
+			if (n <= 0)
+				continue;
+			const float *block = row->blocks[p / KV_POSITIONS], *v = block + a->v_at;
+			float *acc = accs + r * heads * stride;
+			scores(heads, s, qs + r * heads * d, block + a->k_at, d);
+			for (int h = 0; h < heads; h++)
+				softmax_block(&ms[r * heads + h], s + h * KV_POSITIONS, n, acc + h * stride, stride);
+			int i = 0;
+			for (; i + VECS * LANES <= stride; i += VECS * LANES)
+				values(heads, VECS, acc + i, s, v + i, stride, n);
+			for (; i < stride; i += LANES)
+				values(heads, 1, acc + i, s, v + i, stride, n);
+		}
+	for (int r = 0; r < a->rows; r++)
+		for (int h = 0; h < heads; h++) {
+			const float sum = softmax_sum(&ms[r * heads + h]), *acc = accs + (r * heads + h) * stride;
+			for (int i = 0; i < d; i++)
+				a->row[r].out[(first + h) * d + i] = acc[i] / sum;
+		}
 }
 
 static void attend(const struct attend *a)
 {
-	const float *q = a->q;
-	float *out = a->out;
-	for (int left = a->heads; left > 0;) {
-		const int heads = left < HEADS_AT_ONCE ? left : HEADS_AT_ONCE;
-		switch (heads) {
+	for (int first = 0; first < a->heads; first += HEADS_AT_ONCE)
+		switch (a->heads - first) {
 		case 1:
-			attend_heads(1, a, q, out);
+			attend_heads(1, a, first);
 			break;
 		case 2:
-			attend_heads(2, a, q, out);
+			attend_heads(2, a, first);
 			break;
 		case 3:
-			attend_heads(3, a, q, out);
+			attend_heads(3, a, first);
 			break;
 		default:
-			attend_heads(4, a, q, out);
+			attend_heads(4, a, first);
 		}
-		left -= heads;
-		q += heads * a->head_size;
-		out += heads * a->head_size;
-	}
 }

@@ -17,15 +17,21 @@ enum {
 	KV_POSITIONS = 32,      /* positions in a block of the key/value cache */
 	STRIPE = 64,            /* rows of x that a panel passes over: they fit the second-level cache */
 	MAX_HEAD_SIZE = 512,    /* bound of the attention kernel's scratch */
+	ATTEND_ROWS = 8,
 };
 
-/* The attention of the heads that share one key/value head, at one row. */
+/* The attention of the heads that share one key/value head, at some rows: they
+ * pass over the cache side by side, so that rows whose sequences have blocks
+ * in common find them in the first-level cache. */
 struct attend {
-	const float *q;         /* (heads, D) */
-	float *out;             /* (heads, D) */
+	int rows;               /* at most ATTEND_ROWS */
+	struct attend_row {
+		const float *q;         /* (heads, D) */
+		float *out;             /* (heads, D) */
+		int n;                  /* positions seen, the row's own included */
+		const float *const *blocks;     /* those of the row's sequence, in order */
+	} row[ATTEND_ROWS];
 	int heads, head_size;
-	int n;                  /* positions seen, the row's own included */
-	const float *const *blocks;     /* those of the row's sequence, in order */
 	/* In a block: K as (D, KV_POSITIONS), V as (KV_POSITIONS, v_stride). */
 	size_t k_at, v_at;
 	int v_stride;           /* D rounded up to 16; what is beyond D is 0 */

@@ -21,6 +21,14 @@ static inline vec v_load(const float *p)
 	return _mm256_loadu_ps(p);
 }
 
+/* For several uses: compilers would load it again for each of them. */
+static inline vec v_load_once(const float *p)
+{
+	vec a = v_load(p);
+	__asm__("" : "+x"(a));
+	return a;
+}
+
 static inline void v_store(float *p, vec a)
 {
 	_mm256_storeu_ps(p, a);
@@ -39,6 +47,13 @@ static inline vec v_fma(vec a, vec b, vec c)
 static inline vec v_max(vec a, vec b)
 {
 	return _mm256_max_ps(a, b);
+}
+
+static inline float v_largest(vec a)
+{
+	__m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+	return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
 static inline vec v_min(vec a, vec b)

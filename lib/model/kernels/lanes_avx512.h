@@ -21,6 +21,14 @@ static inline vec v_load(const float *p)
 	return _mm512_loadu_ps(p);
 }
 
+/* For several uses: compilers would load it again for each of them. */
+static inline vec v_load_once(const float *p)
+{
+	vec a = v_load(p);
+	__asm__("" : "+v"(a));
+	return a;
+}
+
 static inline void v_store(float *p, vec a)
 {
 	_mm512_storeu_ps(p, a);
@@ -39,6 +47,11 @@ static inline vec v_fma(vec a, vec b, vec c)
 static inline vec v_max(vec a, vec b)
 {
 	return _mm512_max_ps(a, b);
+}
+
+static inline float v_largest(vec a)
+{
+	return _mm512_reduce_max_ps(a);
 }
 
 static inline vec v_min(vec a, vec b)

@@ -27,6 +27,13 @@ static inline vec v_load(const float *p)
 	return a;
 }
 
+/* For several uses: compilers would load it again for each of them. */
+static inline vec v_load_once(const float *p)
+{
+	vec a = v_load(p);
+	return a;
+}
+
 static inline void v_store(float *p, vec a)
 {
 	memcpy(p, &a, sizeof(a));
@@ -51,6 +58,14 @@ static inline vec v_select(ivec mask, vec a, vec b)
 static inline vec v_max(vec a, vec b)
 {
 	return v_select(a > b, a, b);
+}
+
+static inline float v_largest(vec a)
+{
+	float most = a[0];
+	for (int i = 1; i < LANES; i++)
+		most = a[i] > most ? a[i] : most;
+	return most;
 }
 
 static inline vec v_min(vec a, vec b)
