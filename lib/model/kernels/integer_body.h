@@ -124,7 +124,9 @@ INLINE void finish(const struct weights *b, const struct x_rows *one, size_t i, 
 }
 
 /* Weights come from memory once a step, while nothing else waits there: with
- * n bytes of each row as many are asked for, a panel ahead. */
+ * n bytes of each row as many are asked for, a panel ahead, into the second
+ * cache: a first-level cache awaits too few lines at once for the memory's
+ * bandwidth. */
 INLINE void fetch_ahead_rows(struct weights *b, size_t n)
 {
 	for (size_t i = 0; i < n * PANEL; i += 64)
