@@ -44,7 +44,7 @@ tidy()
 	printf '%s\0' "${code[@]}" | xargs -0 -n 8 -P "$(nproc)" bash -c '
 		n=$1
 		clang-tidy --quiet --warnings-as-errors="*" "${@:n + 2}" -- "${@:2:n}"' \
-		tidy $((${#flags[@]})) "${flags[@]}" --checks="$tidy_checks" 2> >(grep -v ' warnings generated\.$' >&2)
+		tidy $((${#flags[@]})) "${flags[@]}" --checks="$tidy_checks" 2> >(grep -vE ' warnings? generated\.$' >&2)
 }
 
 long_lines()
