@@ -36,8 +36,8 @@ struct engine {
 	struct row {
 		int seq, pos;
 		bool logits;
-		int beside;     /* place i of attention is the row rows[i].beside */
 	} rows[ENGINE_MAX_ROWS];
+	int order[ENGINE_MAX_ROWS];     /* the rows; those with the same first block side by side */
 	/* of the phase that runs */
 	int layer_index;
 	int attend_rows, attend_heads;  /* of a job: rows, and key/value heads */
@@ -200,11 +200,6 @@ static void each_row(struct engine *e, void (*fn)(void *arg, int row))
 			fn(e, i);
 }
 
-static const float *const *blocks_of(const struct engine *e, int row)
-{
-	return (const float *const *)kv_blocks(e->kv, e->rows[row].seq);
-}
-
 static void embed_row(struct engine *e, int i, int32_t token)
 {
 	const struct model_config *c = &e->m->config;
@@ -276,15 +271,19 @@ static void store_row(void *arg, int i)
 	}
 }
 
-/* Rows whose sequences begin with the same block stand side by side. */
+static const float *const *blocks_of(const struct engine *e, int row)
+{
+	return (const float *const *)kv_blocks(e->kv, e->rows[row].seq);
+}
+
 static void order_rows(struct engine *e)
 {
 	for (int i = 0; i < e->nrows; i++) {
 		const float *first = *blocks_of(e, i);
 		int j = i;
-		for (; j > 0 && *blocks_of(e, e->rows[j - 1].beside) > first; j--)
-			e->rows[j].beside = e->rows[j - 1].beside;
-		e->rows[j].beside = i;
+		for (; j > 0 && *blocks_of(e, e->order[j - 1]) > first; j--)
+			e->order[j] = e->order[j - 1];
+		e->order[j] = i;
 	}
 }
 
@@ -319,10 +318,10 @@ static void attend_job(void *arg, int job)
 		.scale = 1.0f / sqrtf((float)c->head_size),
 	};
 	for (int place = from; place < end; place++) {
-		const int i = e->rows[place].beside;
+		const int i = e->order[place];
 		const size_t at = (size_t)i * (size_t)(c->heads * c->head_size);
 		a.row[a.rows++] = (struct attend_row){ e->q + at, e->att + at, e->rows[i].pos + 1, blocks_of(e, i) };
-		if (place + 1 < end && *blocks_of(e, e->rows[place + 1].beside) == *a.row[0].blocks)
+		if (place + 1 < end && *blocks_of(e, e->order[place + 1]) == *a.row[0].blocks)
 			continue;
 		for (int k = h; k < h + e->attend_heads; k++)
 			attend_head(e, a, k);
@@ -420,7 +419,7 @@ static int append(struct engine *e, const struct engine_row *rows, int n, struct
 			return -1;
 		}
 		for (int j = 0; j < more; j++)
-			e->rows[i + j] = (struct row){ .seq = seq, .pos = length + j, .logits = rows[i + j].logits };
+			e->rows[i + j] = (struct row){ seq, length + j, rows[i + j].logits };
 	}
 	e->nrows = n;
 	order_rows(e);

@@ -399,12 +399,13 @@ struct held {
 static void held_job(void *arg, int job)
 {
 	struct held *h = arg;
-	if (job > 0)
+	if (job > 0) {
 		atomic_fetch_add(&h->others, 1);
-	for (int i = 0; job == 0 && !h->all && i < 20000; i++) {
+		return;
+	}
+	for (int i = 0; i < 20000 && !h->all; i++) {
+		usleep(1000);
 		h->all = atomic_load(&h->others) == h->jobs - 1;
-		if (!h->all)
-			usleep(1000);
 	}
 }
 
